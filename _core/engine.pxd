@@ -1,0 +1,110 @@
+# A run: nodes, their plan, and the loop that drives items through them. One thread at a time calls into a run; only
+# `stop` may come from another.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from remotemedia._core.plan cimport Plan, Step
+
+
+cdef enum Policy:
+    POLICY_STOP, POLICY_SKIP, POLICY_COLLECT
+
+
+cdef enum Feed:
+    # where the next pass comes from
+    FEED_LIST        # `source` is a list or tuple
+    FEED_ITERATOR    # `source` is an iterator
+    FEED_NONE        # one pass that begins below a node (flushed and produced items); FETCH ends it
+
+
+cdef enum Stage:
+    STAGE_IDLE, STAGE_ITEMS, STAGE_PRODUCE, STAGE_FLUSH
+
+
+cdef class Counts:
+    cdef int64_t* nodes           # [n][6] passed, filtered, failed, out, flushed, time_ns
+    cdef int64_t* edges           # [m] delivered, of the connections into joins and merges
+    cdef readonly int64_t items_in
+    cdef readonly int64_t refused
+    cdef readonly int64_t duration_ns
+    cdef bint timed
+    cdef Plan plan                # for names and shape; holds no instances
+
+    cdef int add(self, Counts other) except -1
+
+
+cdef class Run:
+    cdef readonly Plan plan
+    cdef object blueprint
+    cdef readonly object session_id
+    cdef Policy policy
+    cdef bint timed
+    cdef bint streaming           # EMIT hands out one item at a time
+    cdef bint verbose             # DEBUG is on: lifecycle lines are wanted
+    cdef bint used                # something ran: counts are not zero
+    cdef bint ended
+    cdef volatile bint stop_asked # set by any thread
+    cdef list nodes               # instances in manifest order; owns them
+    cdef list functions           # what the steps call; owns them
+    cdef int started              # nodes whose initialize was called, in topological order
+    cdef list claimed
+
+    cdef Step* steps              # the plan's program with this run's instances and counts
+    cdef int64_t* delivered       # [m] for joins and merges
+    cdef list waiting             # [m] the item on each connection, None for nothing
+    cdef list queues              # [m] lists of items on their way into a merge
+    cdef Py_ssize_t* heads        # [m] how many of them the merge has taken
+    cdef int* branch_at           # [gathers] branch that a merge is taking from
+    cdef list iterators           # [n] calls of many-nodes in progress
+    cdef list inputs              # [n] what those calls were given
+
+    cdef int pc                   # step to go on with
+    cdef object carried           # the item to go on with
+    cdef Feed feed
+    cdef Stage stage
+    cdef object source            # list, tuple or iterator of the input
+    cdef Py_ssize_t cursor_at     # position in it, if a list
+    cdef object input_item        # the item that several sources share
+    cdef int64_t index            # of the input item under way
+    cdef int64_t next_call        # index of the next `process` call of a session
+    cdef int64_t budget           # passes left until signals are looked at
+    cdef int flush_at             # position in plan.flushers or plan.producers
+    cdef object generator         # what a flush or produce in progress gives
+
+    cdef bint raw                 # the exception under way is no node's fault
+    cdef list results
+    cdef list outputs             # lists of plan.output_ids
+    cdef object out_item          # handed out by EMIT when streaming
+    cdef int out_node
+    cdef list kept                # errors under collect, of the execute under way or of the session
+    cdef readonly list errors     # those of a session's process and flush
+    cdef int64_t dropped
+    cdef int64_t items_in
+    cdef int64_t refused
+    cdef int64_t began_ns
+    cdef int64_t duration_ns
+    cdef Counts totals
+
+    cdef int drive(self) except -1
+    cdef int advance(self) except -1
+    cdef int fault(self, int pc, object error, object item) except -1
+    cdef int record(self, object error) except -1
+    cdef int refuse(self, object item) except -1
+    cdef int tick(self) except -1
+    cdef int reraise(self) except -1
+    cdef object next_merged(self, Step* step)
+    cdef object gather(self, Step* step)
+    cdef int open_call(self, Step* step, object iterable) except -1
+    cdef int close_call(self, Step* step) except -1
+    cdef bint next_pass(self) except -1
+    cdef int start_flush(self) except -1
+    cdef int open_generator(self, int u, str phase) except -1
+    cdef int begin(self, object items, bint streaming) except -1
+    cdef int begin_outputs(self) except -1
+    cdef int bind(self) except -1
+    cdef Counts snapshot(self)
+    cdef object result_of(self, object status)
+    cdef object node_error(self, int u, str phase, object error, object index, object item)
+    cdef int close_generators(self, list failures) except -1
+    cdef object run_cleanups(self, object error)

@@ -1,0 +1,29 @@
+# The C-level interface of nodes: cimport it to write a node at C speed.
+#
+#     from remotemedia._core.node cimport NodeExecutor
+#
+# Owner of every object here: the run that made it. None of this is thread-safe by itself; one run calls a node
+# from one thread at a time (the registry's shared nodes are serialized by a lock).
+
+
+cdef class NodeInfo:
+    cdef readonly str name
+    cdef readonly str version
+    cdef readonly object description  # str or None
+
+
+cdef class NodeContext:
+    cdef readonly str node_id
+    cdef readonly str node_type
+    cdef readonly dict params
+    cdef readonly object session_id   # str or None
+    cdef readonly object metadata     # a read-only mapping
+
+
+cdef class NodeExecutor:
+    cdef object __weakref__
+
+    # The hot method. A Cython node overrides it in place of `process`; the engine calls it through the C virtual
+    # table, the Python method `process` forwards to it. `item` is borrowed and never None. Returns a new reference;
+    # None filters; NULL with an exception set fails.
+    cdef object process_item(self, object item)

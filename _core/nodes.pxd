@@ -1,0 +1,69 @@
+# The built-in nodes. Final, so that the plan may trade a node of exactly one of these types for an opcode.
+
+from libc.stdint cimport int64_t
+
+from remotemedia._core.node cimport NodeExecutor
+
+
+cdef enum Operation:
+    ADD, SUBTRACT, MULTIPLY, DIVIDE, MODULO, POWER
+
+
+cdef enum Comparison:
+    EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, CONTAINED
+
+
+cdef class PassThrough(NodeExecutor):
+    pass
+
+
+cdef class Echo(NodeExecutor):
+    cdef readonly int64_t counter     # items seen since initialize
+
+
+cdef class Counter(NodeExecutor):
+    cdef readonly int64_t count       # items seen since initialize
+
+
+cdef class Arithmetic(NodeExecutor):
+    cdef Operation operation
+    cdef object operand               # a number
+
+
+cdef class Multiply(Arithmetic):
+    pass
+
+
+cdef class Add(Arithmetic):
+    pass
+
+
+cdef class Calculator(Arithmetic):
+    pass
+
+
+cdef class Threshold(NodeExecutor):
+    cdef object threshold             # a number
+    cdef object key                   # str, or None: the item itself is compared
+
+
+cdef class Filter(NodeExecutor):
+    cdef Comparison comparison
+    cdef str key
+    cdef object value
+
+    cdef bint accepts(self, object found) except -1
+
+
+cdef class Batcher(NodeExecutor):
+    cdef Py_ssize_t size
+    cdef list held
+
+
+cdef class Expander(NodeExecutor):
+    pass
+
+
+cdef class Buffer(NodeExecutor):
+    cdef Py_ssize_t size
+    cdef object held                  # deque

@@ -1,0 +1,91 @@
+# A plan: the program that every run of a graph with nodes of these kinds executes. Made once, immutable, shared by
+# runs and threads; it holds no instances. A run copies the steps and fills in its own nodes and counts.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t
+
+from remotemedia._core.graph cimport PipelineGraph
+
+
+# a vectorcall; gives a new reference, or NULL with an exception set (which is the caller's to look at)
+ctypedef PyObject* (*call_t)(PyObject* function, PyObject** args, size_t nargs, PyObject* names) noexcept
+
+
+cdef enum Op:
+    # moving items; `edge` is a connection
+    END              # the pass is over
+    FETCH            # take the next input item
+    SOURCE           # item = the input item, for one source among several
+    TAKE             # item = what waits on edge `arg`; nothing there: go to `skip`
+    PUT              # leave the item on edge `arg`
+    PUSH             # queue the item on edge `arg`, which leads into a merge
+    TAP              # keep the item in the list of output node number `arg`
+    EMIT             # hand the item out: this is a sink; `arg` is its output list, -1 if that is the results
+    JUMP             # go to `arg`
+    JOIN             # item = the dict of join number `arg`
+    MERGE            # item = the next one queued for merge number `arg`; none: go to `skip`
+    COPY             # item = deepcopy(item)
+    EACH             # item = the next output of the many-node called at step `arg`; none: go to `skip`
+    PRODUCER         # a node that is never called; go to `skip`
+    # calling nodes: every code from here on is a call; nothing emitted: go to `skip`
+    PASS             # a PassThrough
+    COUNT            # a Counter
+    NATIVE           # process_item of an extension type, through the C virtual table
+    CALL             # a Python callable, by vectorcall
+    NATIVE_MANY      # the same, giving an iterable that the next step, EACH, draws from
+    CALL_MANY
+
+
+cdef struct Step:
+    int op
+    int node                # manifest position of the node that this step works for; -1 for END, FETCH, JUMP
+    int arg
+    int skip                # step to go on with when there is no item
+    int nself               # 1 if `function` takes the instance before the item
+    int emitted             # outputs of the call in progress (many)
+    PyObject* instance      # borrowed from the run's list of nodes
+    PyObject* function      # owned by the run's list of functions
+    call_t call             # vectorcall of `function`
+    bint active             # a call is in progress (many); its iterator is in the run's `iterators`
+    int64_t passed          # counts of R14
+    int64_t filtered
+    int64_t failed
+    int64_t out
+    int64_t flushed
+    int64_t time_ns
+
+
+cdef struct Branch:
+    # one connection into a join or a merge
+    int edge
+    PyObject* key           # join: id of the predecessor, owned by the graph
+
+
+cdef class Plan:
+    cdef readonly PipelineGraph graph
+    cdef readonly object fingerprints     # list: the kinds of nodes that this plan was made for
+    cdef Step* steps                      # [step_count]; FETCH first, END last
+    cdef int step_count
+    cdef int* call_at                     # [n] step at which each node is called, or PRODUCER
+    cdef int* entry                       # [n] step that takes what the node emitted (flush, produce)
+    cdef Branch* branches                 # those of all joins and merges, one after the other
+    cdef int* branch_heads                # [gathers + 1] where each join's or merge's branches begin
+    cdef int gather_count                 # joins and merges
+    cdef bytearray gathers                # [n] whether the node is one
+    cdef bint* partial                    # [gathers] join_missing = partial
+    cdef bint one_sink                    # its output list is the results
+    cdef bint has_queues                  # there is a merge
+    cdef bint has_many                    # there is a many-node
+    cdef bint one_source                  # FETCH hands the item straight to the next step
+    cdef readonly list flushers           # positions, in topological order
+    cdef readonly list producers          # positions, in topological order
+    cdef readonly list output_ids         # node ids of result.outputs: sinks, then output nodes, topological order
+    cdef int* rank                        # [n] topological rank of each node
+    cdef bytearray has_initialize         # [n] whether the call would do anything
+    cdef bytearray has_cleanup
+    cdef bytearray fresh                  # [n] a built-in: never in another run, nothing set on the instance
+    cdef int64_t stride                   # passes between two looks at signals
+
+
+cdef object fingerprint(object node)
+cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes)

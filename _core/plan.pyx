@@ -1,0 +1,472 @@
+"""Graph and instances become a flat program; every choice that can be made once is made here.
+
+Scopes (contract §2): a node's scope is the nearest opener through which all ways to it lead. Scopes form a tree, so
+the program is laid out as nested blocks: a node's call, then what it opens, then the next node of its own scope. A
+block that runs once per output is a loop, closed by a JUMP; loops nest in the program text, never on a stack, and
+each opener keeps its own iterator. Only a merge can take items from another scope, so only merges have queues; every
+other item travels in the loop's one variable (to the next step) or waits on a connection (for a later one).
+
+Layout of one node::
+
+    [SOURCE | TAKE edge | JOIN | MERGE]  [COPY]  call  [EACH]  [TAP] [PUT | PUSH …] [EMIT]  scope…  [JUMP loop]
+
+A node directly behind its only predecessor in the program needs none of the first group.
+"""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
+from libc.string cimport memset
+
+from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.node cimport NodeExecutor
+from remotemedia._core.nodes cimport Counter, PassThrough
+
+from remotemedia._core.nodes import BUILTINS
+from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.traits import fault_of, read_traits
+
+cdef set BUILTIN_TYPES = set(BUILTINS.values())
+cdef object BASE_PROCESS = NodeExecutor.process
+cdef object BASE_INITIALIZE = NodeExecutor.initialize
+cdef object BASE_CLEANUP = NodeExecutor.cleanup
+cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
+cdef int STRIDE = 50_000  # steps between two looks at signals
+
+
+cdef object fingerprint(object node):
+    """What the traits of `node` depend on: equal fingerprints, equal traits.
+
+    A plan is kept with those of the nodes that it was made for, since a factory may give another kind of node at
+    each call, and methods may be set on an instance. A built-in has nothing to set: its type says all.
+    """
+    cdef list kind
+    if type(node) in BUILTIN_TYPES:
+        return type(node)
+    kind = []
+    while True:
+        kind.append(type(node))
+        for name in KIND:
+            found = getattr(node, name, None)
+            kind.append(getattr(found, "__func__", found))
+        node = getattr(node, "__wrapped__", None)
+        if node is None or len(kind) > 1000:
+            return kind
+
+
+cdef class Plan:
+    """The program of a graph for nodes of given kinds. Made by the engine."""
+
+    def __init__(self):
+        raise TypeError("plans are made by Executor")
+
+    def __dealloc__(self):
+        PyMem_Free(self.steps)
+        PyMem_Free(self.call_at)
+        PyMem_Free(self.branches)
+        PyMem_Free(self.partial)
+
+    def __len__(self):
+        return self.step_count
+
+
+cdef class Scopes:
+    """The tree of scopes: for each node the opener whose scope it is in. The run is position n."""
+
+    cdef int n
+    cdef int* scope          # [n] opener whose scope the node is in
+    cdef int* depth          # [n + 1] of openers, in the tree; 0 for the run
+    cdef int* jump           # [n + 1] an ancestor further up, for logarithmic climbs (Myers 1983)
+    cdef char* opens         # [n + 1]
+
+    def __cinit__(self, int n):
+        self.n = n
+        self.scope = <int*> PyMem_Calloc(3 * (n + 1), sizeof(int))
+        self.opens = <char*> PyMem_Calloc(n + 1, 1)
+        if self.scope is NULL or self.opens is NULL:
+            raise MemoryError
+        self.depth = self.scope + n + 1
+        self.jump = self.depth + n + 1
+        self.scope[n] = self.jump[n] = n
+        self.opens[n] = True
+
+    def __dealloc__(self):
+        PyMem_Free(self.scope)
+        PyMem_Free(self.opens)
+
+    cdef inline int emits_in(self, int u) noexcept:
+        """The scope that an output of node `u` is a pass over."""
+        return u if self.opens[u] else self.scope[u]
+
+    cdef void place(self, int u, int scope, bint opens) noexcept:
+        cdef int j = self.jump[scope]
+        self.scope[u] = scope
+        self.opens[u] = opens
+        self.depth[u] = self.depth[scope] + 1
+        if self.depth[scope] - self.depth[j] == self.depth[j] - self.depth[self.jump[j]]:
+            self.jump[u] = self.jump[j]
+        else:
+            self.jump[u] = scope
+
+    cdef int common(self, int a, int b) noexcept:
+        """The nearest opener that encloses both (lowest common ancestor)."""
+        cdef int low
+        if self.depth[a] < self.depth[b]:
+            a, b = b, a
+        low = self.depth[b]
+        while self.depth[a] > low:
+            a = self.jump[a] if self.depth[self.jump[a]] >= low else self.scope[a]
+        while a != b:
+            if self.jump[a] != self.jump[b]:
+                a = self.jump[a]
+                b = self.jump[b]
+            else:
+                a = self.scope[a]
+                b = self.scope[b]
+        return a
+
+
+cdef class Layout:
+    """The program while it is written. `order` is the order of the calls."""
+
+    cdef Plan plan
+    cdef PipelineGraph graph
+    cdef Scopes scopes
+    cdef list specs, traits, nodes
+    cdef int capacity
+    cdef int* next_in_scope   # [n] the next node of the same scope, -1 at the end
+    cdef int* first_in_scope  # [n + 1]
+    cdef int gathers, branch_count
+    cdef list waiting         # steps whose `skip` is the end of the current run of chained nodes
+    cdef list output_index
+
+    def __dealloc__(self):
+        PyMem_Free(self.next_in_scope)
+
+    cdef int add(self, int op, int node, int arg=0, int skip=-1) except -1:
+        """Append a step; return its position."""
+        cdef Step* grown
+        cdef Plan plan = self.plan
+        if plan.step_count == self.capacity:
+            self.capacity = 2 * self.capacity + 16
+            grown = <Step*> PyMem_Realloc(plan.steps, self.capacity * sizeof(Step))
+            if grown is NULL:
+                raise MemoryError
+            plan.steps = grown
+        memset(&plan.steps[plan.step_count], 0, sizeof(Step))
+        plan.steps[plan.step_count].op = op
+        plan.steps[plan.step_count].node = node
+        plan.steps[plan.step_count].arg = arg
+        plan.steps[plan.step_count].skip = skip
+        plan.step_count += 1
+        return plan.step_count - 1
+
+    cdef int patch(self, list steps) except -1:
+        """Let `steps` go on here when they have no item."""
+        for position in steps:
+            self.plan.steps[<int> position].skip = self.plan.step_count
+        steps.clear()
+        return 0
+
+    cdef int fan_in(self, int u) except -1:
+        return self.graph.in_heads[u + 1] - self.graph.in_heads[u]
+
+    cdef bint is_join(self, int u) except -1:
+        return self.specs[u].fan_in == "join" and self.fan_in(u) > 0
+
+    cdef bint is_merge(self, int u) except -1:
+        return self.fan_in(u) > 1 and self.specs[u].fan_in != "join"
+
+    cdef int link_scopes(self) except -1:
+        """Chain the nodes of each scope in topological order."""
+        cdef int n = self.graph.node_count
+        cdef int i, u
+        self.next_in_scope = <int*> PyMem_Calloc(2 * n + 2, sizeof(int))
+        if self.next_in_scope is NULL:
+            raise MemoryError
+        self.first_in_scope = self.next_in_scope + n + 1
+        memset(self.next_in_scope, 0xff, (2 * n + 2) * sizeof(int))  # -1 everywhere
+        for i in range(n - 1, -1, -1):
+            u = self.graph.order[i]
+            self.next_in_scope[u] = self.first_in_scope[self.scopes.scope[u]]
+            self.first_in_scope[self.scopes.scope[u]] = u
+        return 0
+
+    cdef int write(self) except -1:
+        """Write the whole program."""
+        cdef int n = self.graph.node_count
+        cdef int u = self.first_in_scope[n]
+        cdef int previous = -1     # node whose item is in hand, for the one behind it
+        cdef int loop, done
+        cdef list open_nodes = []  # (node, step to jump back to or -1, steps that leave its block)
+        self.waiting = []
+        self.add(FETCH, -1)
+        while True:
+            if u < 0:  # the end of a block
+                self.patch(self.waiting)
+                if not open_nodes:
+                    break
+                done, loop, leaving = open_nodes.pop()
+                if loop >= 0:
+                    self.add(JUMP, -1, loop)
+                self.patch(leaving)
+                previous = -1
+                u = self.next_in_scope[done]
+                continue
+            previous = self.write_node(u, previous, open_nodes)
+            u = self.first_in_scope[u] if self.scopes.opens[u] else self.next_in_scope[u]
+        self.add(END, -1)
+        return 0
+
+    cdef int write_node(self, int u, int previous, list open_nodes) except -1:
+        """Write one node up to where its output is handed on; return `u` if the next step may take it from hand."""
+        cdef PipelineGraph graph = self.graph
+        cdef Plan plan = self.plan
+        cdef bint opens = self.scopes.opens[u]
+        cdef bint many = self.traits[u].many
+        cdef int loop = -1
+        cdef int at
+        cdef list leaving = []
+        cdef list nothing = leaving if opens else self.waiting  # steps without an item leave the block, or the chain
+
+        if not self.in_hand(u, previous):
+            self.patch(self.waiting)
+            if self.traits[u].produces:
+                pass
+            elif self.fan_in(u) == 0:
+                if not plan.one_source:
+                    nothing.append(self.add(SOURCE, u))
+            elif self.is_join(u):
+                nothing.append(self.add_gather(JOIN, u))
+            elif self.is_merge(u):
+                loop = self.add_gather(MERGE, u)
+                leaving.append(loop)
+            else:
+                nothing.append(self.add(TAKE, u, graph.in_edges[graph.in_heads[u]]))
+        elif opens:  # nothing in hand: its whole block is left out
+            leaving.extend(self.waiting)
+            self.waiting.clear()
+        if self.specs[u].copy:
+            at = self.add(COPY, u, 0, loop)
+            if loop < 0:
+                nothing.append(at)
+
+        at = self.add(self.call_code(u), u, 0, loop)
+        plan.call_at[u] = at
+        if loop < 0:
+            nothing.append(at)
+        if many:
+            at = self.add(EACH, u, at, loop)
+            if loop < 0:
+                leaving.append(at)
+            loop = at
+        plan.entry[u] = plan.step_count
+        if opens:
+            open_nodes.append((u, loop, leaving))
+        self.add_routes(u)
+        return u
+
+    cdef bint in_hand(self, int u, int previous) except -1:
+        """Whether `u` gets its item straight from `previous`, the node written before it."""
+        cdef PipelineGraph graph = self.graph
+        return (
+            previous >= 0 and self.fan_in(u) == 1 and not self.is_join(u)
+            and graph.in_tails[graph.in_heads[u]] == previous
+        )
+
+    cdef int add_routes(self, int u) except -1:
+        """Write where the output of `u` goes, but for the node that takes it from hand."""
+        cdef PipelineGraph graph = self.graph
+        cdef int behind = self.first_in_scope[u] if self.scopes.opens[u] else self.next_in_scope[u]
+        cdef int k, v, e
+        if graph.heads[u] == graph.heads[u + 1]:
+            self.add(EMIT, u, self.output_index[u])
+            return 0
+        if self.output_index[u] >= 0:
+            self.add(TAP, u, self.output_index[u])
+        for k in range(graph.heads[u], graph.heads[u + 1]):
+            v = graph.tails[k]
+            if v == behind and self.in_hand(v, u):
+                continue
+            for e in range(graph.in_heads[v], graph.in_heads[v + 1]):
+                if graph.in_tails[e] == u:
+                    self.add(PUSH if self.is_merge(v) else PUT, u, graph.in_edges[e])
+                    break
+        return 0
+
+    cdef int add_gather(self, int op, int u) except -1:
+        """Write a JOIN or MERGE step with its branches, in the order of the connections."""
+        cdef PipelineGraph graph = self.graph
+        cdef Plan plan = self.plan
+        cdef int k
+        cdef int number = self.gathers
+        plan.branch_heads[number] = self.branch_count
+        plan.gathers[u] = True
+        plan.partial[number] = self.specs[u].join_missing == "partial"
+        for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
+            plan.branches[self.branch_count].edge = graph.in_edges[k]
+            plan.branches[self.branch_count].key = <PyObject*> graph.ids[graph.in_tails[k]]
+            self.branch_count += 1
+        self.gathers += 1
+        plan.branch_heads[self.gathers] = self.branch_count
+        if op == MERGE:
+            plan.has_queues = True
+        return self.add(op, u, number)
+
+    cdef int call_code(self, int u) except -1:
+        node = self.nodes[u]
+        if self.traits[u].produces:
+            return PRODUCER
+        if type(node) is PassThrough:
+            return PASS
+        if type(node) is Counter:
+            return COUNT
+        if is_native(node):
+            return NATIVE_MANY if self.traits[u].many else NATIVE
+        return CALL_MANY if self.traits[u].many else CALL
+
+
+cdef bint is_native(object node) except -1:
+    """Whether the engine may call ``process_item`` in place of ``process``."""
+    if not isinstance(node, NodeExecutor):
+        return False
+    process = node.process
+    return getattr(process, "__func__", None) is BASE_PROCESS and process.__self__ is node
+
+
+cdef list faults_of(PipelineGraph graph, list specs, list nodes, list traits):
+    """Every fault that only the instances show."""
+    cdef list faults = []
+    cdef int u
+    for u in range(graph.node_count):
+        name = f"node {graph.ids[u]!r} ({specs[u].node_type})"
+        fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
+        if fault is not None:
+            faults.append(fault)
+        elif traits[u].produces and graph.in_heads[u] != graph.in_heads[u + 1]:
+            faults.append(ManifestIssue(
+                f"$.nodes[{u}]",
+                f"{name} is a producer (it has produce()) and takes no input; remove the connection from "
+                f"{graph.ids[graph.in_tails[graph.in_heads[u]]]!r}",
+            ))
+    return faults
+
+
+cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits, list faults):
+    """Find every node's scope; a join across scopes becomes a fault."""
+    cdef int n = graph.node_count
+    cdef Scopes scopes = Scopes(n)
+    cdef int i, k, u, common, inner
+    cdef bint same
+    for i in range(n):
+        u = graph.order[i]
+        common = n
+        same = True
+        for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
+            inner = scopes.emits_in(graph.in_tails[k])
+            if k == graph.in_heads[u]:
+                common = inner
+            elif inner != common:
+                same = False
+                common = scopes.common(common, inner)
+        joins = specs[u].fan_in == "join"
+        if joins and not same:
+            faults.append(join_fault(graph, specs, scopes, u))
+        scopes.place(u, common, traits[u].opens or (not joins and graph.in_heads[u + 1] - graph.in_heads[u] > 1))
+    return scopes
+
+
+cdef object join_fault(PipelineGraph graph, list specs, Scopes scopes, int u):
+    cdef list branches = []
+    cdef int k, inner
+    cdef bint merges = False
+    for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
+        inner = scopes.emits_in(graph.in_tails[k])
+        where = "the run's own passes" if inner == graph.node_count else f"those of {graph.ids[inner]!r}"
+        branches.append(f"{graph.ids[graph.in_tails[k]]!r} in {where}")
+        if inner < graph.node_count and specs[inner].fan_in != "join":
+            merges |= graph.in_heads[inner + 1] - graph.in_heads[inner] > 1
+    remedy = (
+        '; a merge opens passes of its own: give it "fan_in": "join", "join_missing": "partial" instead'
+        if merges else "; connect the join inside one scope, or use a merge"
+    )
+    return ManifestIssue(
+        f"$.nodes[{u}]",
+        f"join {graph.ids[u]!r} cannot pair its branches, which emit in different passes: {', '.join(branches)}{remedy}",
+    )
+
+
+cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
+    """Return the plan for `graph` with these `nodes` (in manifest order); ManifestError with every fault."""
+    cdef int n = graph.node_count
+    cdef int m = graph.connection_count
+    cdef int i, u
+    cdef Plan plan = Plan.__new__(Plan)
+    cdef Layout layout = Layout.__new__(Layout)
+    cdef list traits = [read_traits(node) for node in nodes]
+    cdef list spec_list = list(specs)
+    cdef list faults = faults_of(graph, spec_list, nodes, traits)
+    cdef Scopes scopes = scopes_of(graph, spec_list, traits, faults)
+    if faults:
+        raise ManifestError(faults)
+
+    plan.graph = graph
+    plan.fingerprints = [fingerprint(node) for node in nodes]
+    plan.call_at = <int*> PyMem_Calloc(4 * n + 4, sizeof(int))
+    plan.branches = <Branch*> PyMem_Calloc(m + 1, sizeof(Branch))
+    plan.partial = <bint*> PyMem_Calloc(n + 1, sizeof(bint))
+    if plan.call_at is NULL or plan.branches is NULL or plan.partial is NULL:
+        raise MemoryError
+    plan.entry = plan.call_at + n
+    plan.rank = plan.entry + n
+    plan.branch_heads = plan.rank + n
+    plan.has_initialize = bytearray(n)
+    plan.has_cleanup = bytearray(n)
+    plan.fresh = bytearray(n)
+    plan.gathers = bytearray(n)
+    plan.flushers = []
+    plan.producers = []
+    plan.output_ids = []
+    sources = 0
+    output_index = [-1] * n
+    sinks = [graph.order[i] for i in range(n) if graph.heads[graph.order[i]] == graph.heads[graph.order[i] + 1]]
+    for i in range(n):
+        u = graph.order[i]
+        plan.rank[u] = i
+        node = nodes[u]
+        plan.fresh[u] = type(node) in BUILTIN_TYPES
+        plan.has_initialize[u] = differs(node, "initialize", BASE_INITIALIZE)
+        plan.has_cleanup[u] = differs(node, "cleanup", BASE_CLEANUP)
+        plan.has_many = plan.has_many or traits[u].many
+        if traits[u].produces:
+            plan.producers.append(u)
+        if traits[u].flushes:
+            plan.flushers.append(u)
+        sources += graph.in_heads[u] == graph.in_heads[u + 1]
+    for u in sinks:
+        output_index[u] = len(plan.output_ids) if len(sinks) > 1 else -1
+        plan.output_ids.append(graph.ids[u])
+    for i in range(n):
+        u = graph.order[i]
+        if spec_list[u].is_output_node and graph.heads[u] != graph.heads[u + 1]:
+            output_index[u] = len(plan.output_ids)
+            plan.output_ids.append(graph.ids[u])
+    plan.one_source = sources == 1
+    plan.one_sink = len(sinks) == 1
+
+    layout.plan = plan
+    layout.graph = graph
+    layout.scopes = scopes
+    layout.specs = spec_list
+    layout.traits = traits
+    layout.nodes = nodes
+    layout.output_index = output_index
+    layout.link_scopes()
+    layout.write()
+    plan.gather_count = layout.gathers
+    plan.stride = max(1, STRIDE // plan.step_count)
+    return plan
+
+
+cdef bint differs(object node, str method, object inherited) except -1:
+    """Whether `node` has a `method` of its own: calling the inherited one does nothing."""
+    found = getattr(node, method, None)
+    return found is not None and getattr(found, "__func__", found) is not inherited

@@ -1,0 +1,75 @@
+"""A manifest and a registry, brought together: what every run of the two starts from.
+
+Made once per manifest, executor and state of the registry, then kept (`Executor` holds the cache). It holds no node
+instance, and serves many threads.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.errors import RegistryError
+from remotemedia.registry import NodeRegistry, factory_error, unknown_types
+from remotemedia.shared import SharedNodes
+
+if TYPE_CHECKING:
+    from remotemedia._core.graph import PipelineGraph
+    from remotemedia.manifest import Manifest
+    from remotemedia.registry import Factory
+
+
+class Blueprint:
+    """The checked graph, what each node is made by, and a place for the engine's plan.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Its graph is checked here if it was not.
+    registry : NodeRegistry
+        Where the node types are looked up.
+    shared : SharedNodes
+        The executor's shared instances.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest was built by hand and has faults.
+    RegistryError
+        Naming every node whose type is unknown.
+    """
+
+    def __init__(self, manifest: Manifest, registry: NodeRegistry, shared: SharedNodes) -> None:
+        self.graph: PipelineGraph = manifest.graph
+        self.specs = tuple(manifest.nodes)
+        self.connections = tuple(manifest.connections)
+        self.metadata = MappingProxyType(manifest.metadata_dict())
+        self.factories: list[Factory] = []
+        self.plan: Any = None  # the engine's, for the kinds of nodes that were met last
+        try:
+            entries = [registry.entry(spec.node_type) for spec in self.specs]
+        except RegistryError:
+            every = unknown_types(registry, ((i, s.id, s.node_type) for i, s in enumerate(self.specs)))
+            if every is None:
+                raise
+            raise every from None
+        for entry in entries:
+            shares = partial(shared.get, entry.node_type, entry.factory)
+            self.factories.append(shares if entry.shared else entry.factory)
+
+    def make(self, position: int) -> Any:
+        """Return a new node for the node at `position` of the manifest; RegistryError if its factory fails."""
+        try:
+            return self.factories[position]()
+        except Exception as error:
+            raise self.failed(position, error) from error
+
+    def failed(self, position: int, error: Exception) -> Exception:
+        """Return the error for a factory that raised `error`."""
+        if isinstance(error, RegistryError):
+            return error
+        spec = self.specs[position]
+        wrapped = factory_error(spec.node_type, error, spec.id)
+        wrapped.__cause__ = error
+        return wrapped

@@ -1,0 +1,270 @@
+"""Every exception and warning of the package, and the two rules about them that both engines share.
+
+The rules: which exception a run ends with when cleanups fail too (`settle`, R05), and how an error that is kept
+in ``result.errors`` lets go of the frames it came through (`detach`, R36). This module imports nothing of the
+package, so everything else may import it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from remotemedia.result import ExecutionResult
+
+REPR_LIMIT = 200
+SHOWN_ISSUES = 20
+
+
+class RemoteMediaError(Exception):
+    """Base of every error of this package.
+
+    Attributes
+    ----------
+    partial : ExecutionResult or None
+        What was finished when the error ended a run, else `None`.
+    cleanup_errors : list of BaseException
+        What cleanups raised after this error (R05); each is also a note on the error.
+    """
+
+    partial: ExecutionResult | None = None
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.cleanup_errors: list[BaseException] = []
+
+
+class ManifestIssue(NamedTuple):
+    """One fault of a manifest: where it is and what is wrong there.
+
+    Attributes
+    ----------
+    path : str
+        The place, as ``$.nodes[3].id``; ``line 7`` where only the line is known (broken JSON or YAML).
+    message : str
+        What is wrong, and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+class ManifestError(RemoteMediaError, ValueError):
+    """A manifest that cannot be run, with every fault that it has.
+
+    Parameters
+    ----------
+    errors : iterable of ManifestIssue
+        All faults of the manifest, in the order of the text.
+
+    Attributes
+    ----------
+    errors : tuple of ManifestIssue
+        The same; ``str(error)`` shows the first 20.
+    """
+
+    def __init__(self, errors: Iterable[ManifestIssue]) -> None:
+        self.errors = tuple(errors)
+        shown = [str(issue) for issue in self.errors[:SHOWN_ISSUES]]
+        if len(self.errors) > SHOWN_ISSUES:
+            shown.append(f"and {len(self.errors) - SHOWN_ISSUES} more")
+        super().__init__("\n".join(shown))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.errors,)
+
+
+class ManifestWarning(UserWarning):
+    """A manifest holds keys that this version loads but does not act on."""
+
+
+class RegistryError(RemoteMediaError, LookupError):
+    """A node type is unknown, taken, or could not be made."""
+
+
+class InputError(RemoteMediaError, ValueError):
+    """An input item, or the input as a whole, that no pipeline takes.
+
+    Parameters
+    ----------
+    message : str
+        What was wrong and what to do.
+    item_index : int or None
+        Position of the item in the input, counted from 0; `None` if it is about the input as a whole.
+    """
+
+    def __init__(self, message: str, *, item_index: int | None = None) -> None:
+        super().__init__(message)
+        self.item_index = item_index
+        self.traceback_text = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self.args, {"item_index": self.item_index, "traceback_text": self.traceback_text}
+
+
+class SessionClosedError(RemoteMediaError, RuntimeError):
+    """A session, stream or executor was used after its end (or before its ``with``)."""
+
+
+class SessionBusyError(RemoteMediaError, RuntimeError):
+    """Two calls at once into one session, or one node instance in two runs at once."""
+
+
+class NodeError(RemoteMediaError):
+    """A node failed. The node's own exception is ``__cause__``, with the user's line in its traceback (R33).
+
+    Attributes
+    ----------
+    node_id, node_type : str
+        Which node.
+    phase : {"initialize", "process", "flush", "produce", "cleanup", "copy"}
+        What it was doing.
+    item_index : int or None
+        Index of the input item, counted from 0; `None` outside ``process``, and for items that a flush emitted.
+    input_type : str or None
+        Type name of the item that the node was given.
+    input_repr : str or None
+        Its repr, at most 200 characters.
+    others : list of NodeError
+        Failures of calls that were in flight at the same time (R34).
+    traceback_text : str
+        The traceback as text, for errors in ``result.errors`` (their frames are gone).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        node_id: str,
+        node_type: str,
+        phase: str,
+        item_index: int | None = None,
+        input_type: str | None = None,
+        input_repr: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.node_id = node_id
+        self.node_type = node_type
+        self.phase = phase
+        self.item_index = item_index
+        self.input_type = input_type
+        self.input_repr = input_repr
+        self.others: list[NodeError] = []
+        self.traceback_text = ""
+
+    @classmethod
+    def of(
+        cls,
+        cause: BaseException,
+        *,
+        node_id: str,
+        node_type: str,
+        phase: str,
+        item_index: int | None = None,
+        item: object = None,
+    ) -> NodeError:
+        """Return the error for `cause` raised by a node in `phase`; ``__cause__`` is set, nothing is raised.
+
+        `item` is what the node was given; only its type's name and a bounded repr are kept.
+        """
+        where = f"node {node_id!r} ({node_type}) failed in {phase}"
+        if item_index is not None:
+            where += f" at item {item_index}"
+        error = cls(
+            f"{where}: {type(cause).__name__}: {bounded_text(cause)}",
+            node_id=node_id,
+            node_type=node_type,
+            phase=phase,
+            item_index=item_index,
+            input_type=None if item is None else type(item).__name__,
+            input_repr=None if item is None else bounded_repr(item),
+        )
+        error.__cause__ = cause
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {k: v for k, v in self.__dict__.items() if k != "partial"}
+        return _rebuild_node_error, (self.args[0], state)
+
+
+def _rebuild_node_error(message: str, state: dict[str, Any]) -> NodeError:
+    names = ("node_id", "node_type", "phase", "item_index", "input_type", "input_repr")
+    error = NodeError(message, **{name: state[name] for name in names})
+    error.__dict__.update(state)
+    return error
+
+
+def bounded_repr(value: object, limit: int = REPR_LIMIT) -> str:
+    """Return a repr of at most `limit` characters that neither recurses deeply nor copies large values.
+
+    Items may nest 10⁶ levels deep or hold gigabytes, and a user's ``__repr__`` may raise: none of it may turn an
+    error into another one.
+    """
+    from remotemedia.bounded import BoundedRepr  # only errors need it; keeps the import of the package small
+
+    text = BoundedRepr().repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def bounded_text(error: BaseException, limit: int = 1000) -> str:
+    """Return ``str(error)``, cut at `limit` characters; an error whose ``__str__`` raises is named by its type."""
+    try:
+        text = str(error)
+    except Exception as failure:
+        return f"<its __str__ raised {type(failure).__name__}>"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def settle(primary: BaseException | None, failures: list[BaseException]) -> BaseException | None:
+    """Return the exception that a run ends with, the rest attached to it (R05).
+
+    Parameters
+    ----------
+    primary : BaseException or None
+        What ended the run before its cleanups, if anything did.
+    failures : list of BaseException
+        What the cleanups raised, in order.
+
+    Returns
+    -------
+    BaseException or None
+        `primary` where there is one; the first failure otherwise. A failure that is no `Exception`
+        (KeyboardInterrupt, SystemExit, CancelledError) outranks an `Exception`, which becomes its ``__context__``.
+    """
+    if not failures:
+        return primary
+    raised = primary if primary is not None else failures[0]
+    if isinstance(raised, Exception):
+        raised = next((f for f in failures if not isinstance(f, Exception)), raised)
+        if raised is not primary and primary is not None:
+            raised.__context__ = primary
+    for failure in failures:
+        if failure is raised:
+            continue
+        raised.add_note(f"while cleaning up: {type(failure).__name__}: {bounded_text(failure)}")
+        if isinstance(raised, RemoteMediaError):
+            raised.cleanup_errors.append(failure)
+    return raised
+
+
+def detach(error: NodeError | InputError) -> None:
+    """Turn the traceback of an error that is kept into text, and let its frames go (R36)."""
+    error.traceback_text = "".join(traceback.format_exception(error))
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        if link.__traceback__ is not None:
+            traceback.clear_frames(link.__traceback__)
+            link.__traceback__ = None
+        links += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            links += link.exceptions

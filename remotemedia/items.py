@@ -1,0 +1,65 @@
+"""From what a caller hands in to an iterator of items; the same for both engines (contract §2, "array input")."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+from remotemedia.errors import InputError
+
+CHUNK = 4096  # elements of an array that become Python scalars at a time
+
+
+def check_input(items: Any) -> None:
+    """Raise `InputError` unless `items` can be taken as the items of a run; nothing is pulled."""
+    if isinstance(items, (str, bytes, bytearray, memoryview, Mapping)):
+        raise InputError(
+            f"the input is one {type(items).__name__}, not an iterable of items; to send it as one item, "
+            "put it into a list"
+        )
+    if is_array(items):
+        if items.ndim == 0:
+            raise InputError("the input is an array without dimensions; to send its value, put it into a list")
+    elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
+        hint = "; it is an async iterable" if hasattr(items, "__aiter__") else ""
+        raise InputError(f"the input is a {type(items).__name__}, which is not iterable{hint}; give a list of items")
+
+
+def iterate(items: Iterable[Any]) -> Iterator[Any]:
+    """Return an iterator over the items of a checked input.
+
+    A 1-D array gives its elements as Python scalars, one with more dimensions its rows as read-only views.
+    """
+    if not is_array(items):
+        return iter(items)
+    return _elements(items) if items.ndim == 1 else _rows(items)  # type: ignore[attr-defined]
+
+
+def is_array(value: object) -> bool:
+    """Whether `value` is a NumPy array; NumPy is not imported for it."""
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def refusal(item: object, index: int) -> InputError | None:
+    """Return why `item` cannot enter a pipeline, or None."""
+    if item is None:
+        return InputError(f"item {index} is None, which no pipeline takes: None means filtered", item_index=index)
+    if isinstance(item, (GeneratorType, CoroutineType, AsyncGeneratorType)):
+        kind = "a coroutine: await it" if isinstance(item, CoroutineType) else "a generator: hand in what it yields"
+        return InputError(f"item {index} is {kind}", item_index=index)
+    return None
+
+
+def _elements(array: Any) -> Iterator[Any]:
+    for start in range(0, len(array), CHUNK):
+        yield from array[start : start + CHUNK].tolist()
+
+
+def _rows(array: Any) -> Iterator[Any]:
+    for row in array:
+        view = row.view()
+        view.flags.writeable = False
+        yield view

@@ -1,0 +1,269 @@
+"""Node types by name: built-in, registered by the program, or installed as plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from threading import RLock
+from typing import Any, NamedTuple, TypeVar, overload
+
+from remotemedia._core.node import NodeInfo
+from remotemedia._core.nodes import BUILTINS
+from remotemedia.errors import RegistryError, bounded_text
+
+PLUGIN_GROUP = "remotemedia.nodes"
+LIBRARY = {
+    "Frames": "remotemedia.nodes.audio:Frames",
+    "Level": "remotemedia.nodes.audio:Level",
+    "Segments": "remotemedia.nodes.audio:Segments",
+    "VoiceActivity": "remotemedia.nodes.audio:VoiceActivity",
+    "WavSource": "remotemedia.nodes.audio:WavSource",
+}
+"""Node types of this package that need an extra; their module is imported when one is first needed."""
+
+Factory = Callable[[], Any]
+F = TypeVar("F", bound=Factory)
+
+
+class Entry(NamedTuple):
+    """A registered node type."""
+
+    node_type: str
+    factory: Factory
+    shared: bool = False
+
+
+class NodeRegistry:
+    """Maps node types to factories; thread-safe. The built-in nodes are there from the start.
+
+    Types that packages install under the entry point group ``remotemedia.nodes`` (name: the node type; value: the
+    node class) are found when a type is asked for that is not registered.
+
+    Examples
+    --------
+    >>> from remotemedia import NodeExecutor, NodeRegistry
+    >>> registry = NodeRegistry()
+    >>> @registry.register("Negate")
+    ... class Negate(NodeExecutor):
+    ...     def process(self, item):
+    ...         return -item
+    >>> registry.create("Negate").process(3)
+    -3
+    """
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._entries = {name: Entry(name, node_class) for name, node_class in BUILTINS.items()}
+        self._plugins: dict[str, Any] | None = None  # entry points by name, once they were looked for
+        self._faults: dict[str, str] = {}
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        """Grows whenever a type is registered: plans made before are made anew."""
+        return self._version
+
+    @overload
+    def register(self, node_type: str, *, replace: bool = False, shared: bool = False) -> Callable[[F], F]: ...
+
+    @overload
+    def register(self, node_type: str, factory: F, *, replace: bool = False, shared: bool = False) -> F: ...
+
+    def register(
+        self, node_type: str, factory: F | None = None, *, replace: bool = False, shared: bool = False
+    ) -> F | Callable[[F], F]:
+        """Register a node type; without `factory`, return a decorator that does.
+
+        Parameters
+        ----------
+        node_type : str
+            The name that manifests use.
+        factory : callable
+            Called without arguments, gives a node; a node class is one.
+        replace : bool
+            Take the place of a type of this name.
+        shared : bool
+            One instance serves all runs of an executor: initialized at first use, its calls serialized, cleaned
+            up by `Executor.close`.
+
+        Returns
+        -------
+        callable
+            `factory`.
+
+        Raises
+        ------
+        RegistryError
+            If the name is taken and `replace` is not set.
+        TypeError
+            If the name is no string, or the factory cannot be called.
+        """
+        if not isinstance(node_type, str) or not node_type:
+            raise TypeError(f"a node type is a non-empty string, not {node_type!r}")
+        if factory is None:
+
+            def decorate(decorated: F) -> F:
+                return self.register(node_type, decorated, replace=replace, shared=shared)
+
+            return decorate
+        if not callable(factory):
+            raise TypeError(
+                f"the factory of node type {node_type!r} must be callable without arguments (a node class is); "
+                f"a {type(factory).__name__} is not"
+            )
+        with self._lock:
+            if not replace and (node_type in self._entries or node_type in LIBRARY):
+                raise RegistryError(f"node type {node_type!r} is taken; pass replace=True to take its place")
+            self._entries = {**self._entries, node_type: Entry(node_type, factory, shared)}
+            self._version += 1
+        return factory
+
+    def entry(self, node_type: str) -> Entry:
+        """Return the entry of a node type, loading its module or plug-in at first need.
+
+        Raises
+        ------
+        RegistryError
+            If the type is unknown (close matches are named), or its plug-in cannot be loaded.
+        """
+        found = self._entries.get(node_type)
+        if found is None:
+            found = self._load(node_type)
+        return found
+
+    def create(self, node_type: str) -> Any:
+        """Return a new node of a type; its methods can be called by hand.
+
+        Raises
+        ------
+        RegistryError
+            If the type is unknown or its factory fails.
+        """
+        entry = self.entry(node_type)
+        try:
+            return entry.factory()
+        except Exception as error:
+            raise factory_error(node_type, error) from error
+
+    def has_node_type(self, node_type: str) -> bool:
+        """Whether a type can be asked for; plug-ins are looked up, not loaded."""
+        return node_type in self._entries or node_type in LIBRARY or node_type in self._find_plugins()
+
+    def node_types(self) -> list[str]:
+        """Return the names of all types, sorted; plug-ins are looked up, not loaded."""
+        return sorted({*self._entries, *LIBRARY, *self._find_plugins()})
+
+    def info(self, node_type: str) -> NodeInfo:
+        """Return the `NodeInfo` of a type, from a node made for it.
+
+        Raises
+        ------
+        RegistryError
+            If the type is unknown or its factory fails.
+        """
+        node = self.create(node_type)
+        if not hasattr(node, "info"):
+            doc = (type(node).__doc__ or "").strip().partition("\n")[0]
+            return NodeInfo(type(node).__name__, "0.0.0", doc or None)
+        info: NodeInfo = node.info()
+        return info
+
+    def plugin_faults(self) -> dict[str, str]:
+        """Load every plug-in; return what is wrong with those that cannot be, by node type."""
+        for name in self._find_plugins():
+            if name not in self._entries and name not in LIBRARY:
+                try:
+                    self._load(name)
+                except RegistryError as error:
+                    self._faults[name] = str(error)
+        return dict(self._faults)
+
+    def _load(self, node_type: str) -> Entry:
+        with self._lock:
+            if node_type in self._entries:
+                return self._entries[node_type]
+            factory: Any
+            if node_type in LIBRARY:
+                factory = _load_library(node_type)
+            elif node_type in self._find_plugins():
+                factory = _load_plugin(node_type, self._find_plugins()[node_type])
+            else:
+                raise self._unknown(node_type)
+            entry = Entry(node_type, factory)
+            self._entries = {**self._entries, node_type: entry}
+            return entry
+
+    def _find_plugins(self) -> dict[str, Any]:
+        with self._lock:
+            if self._plugins is None:
+                from importlib.metadata import entry_points  # slow to import, and most programs need no plug-in
+
+                self._plugins = {point.name: point for point in entry_points(group=PLUGIN_GROUP)}
+            return self._plugins
+
+    def _unknown(self, node_type: str) -> RegistryError:
+        return RegistryError(f"node type {node_type!r} is unknown; {self.suggest(node_type)}")
+
+    def suggest(self, node_type: str) -> str:
+        """Return a hint at what an unknown type may have been meant to be."""
+        from difflib import get_close_matches
+
+        names = self.node_types()
+        close = get_close_matches(node_type, names, n=3, cutoff=0.6)
+        folded = [name for name in names if name.lower() == node_type.lower() and name not in close]
+        if close or folded:
+            return f"did you mean {' or '.join(map(repr, [*folded, *close][:3]))}?"
+        return f"register it, or use one of: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}"
+
+
+def factory_error(node_type: str, error: Exception, node_id: str | None = None) -> RegistryError:
+    """Return the error for a factory that raised."""
+    where = "" if node_id is None else f" (node {node_id!r})"
+    return RegistryError(
+        f"the factory of node type {node_type!r}{where} raised {type(error).__name__}: {bounded_text(error)}"
+    )
+
+
+def _load_library(node_type: str) -> Factory:
+    module, _, name = LIBRARY[node_type].partition(":")
+    try:
+        factory: Factory = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise RegistryError(
+            f"node type {node_type!r} needs packages that are not installed ({error}); "
+            "run: pip install 'remotemedia[audio]'"
+        ) from error
+    return factory
+
+
+def _load_plugin(node_type: str, point: Any) -> Factory:
+    package = point.dist.name if point.dist is not None else "an unknown package"
+    try:
+        factory: Any = point.load()
+    except Exception as error:
+        raise RegistryError(
+            f"the plug-in of node type {node_type!r} ({point.value}, from {package}) cannot be loaded: "
+            f"{type(error).__name__}: {bounded_text(error)}"
+        ) from error
+    if not callable(factory):
+        raise RegistryError(
+            f"the plug-in of node type {node_type!r} ({point.value}, from {package}) is a "
+            f"{type(factory).__name__}, not a node class or factory"
+        )
+    return factory  # type: ignore[no-any-return]
+
+
+def unknown_types(registry: NodeRegistry, node_types: Iterable[tuple[int, str, str]]) -> RegistryError | None:
+    """Return one error for all unknown or broken types of ``(position, node id, node type)``, or None."""
+    faults = []
+    for position, node_id, node_type in node_types:
+        try:
+            registry.entry(node_type)
+        except RegistryError as error:
+            faults.append(f"$.nodes[{position}].node_type: node {node_id!r}: {error}")
+    if not faults:
+        return None
+    shown = faults[:20]
+    if len(faults) > 20:
+        shown.append(f"and {len(faults) - 20} more")
+    return RegistryError("\n".join(shown))

@@ -1,0 +1,101 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+import enum
+import html
+from typing import Any, Protocol
+
+import msgspec
+
+from remotemedia.errors import InputError, NodeError
+
+
+class ExecutionStatus(enum.Enum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    """Items were dropped under ``skip`` or ``collect``."""
+    FAILED = "failed"
+    """Only on ``error.partial``: the run was ended by that error."""
+
+
+class Summary(Protocol):
+    """Counts or a graph that become a plain dict when someone looks."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the plain dict."""
+        ...
+
+
+class ExecutionResult(msgspec.Struct, eq=False):
+    """What came out of a run.
+
+    Attributes
+    ----------
+    status : ExecutionStatus
+        How it ended.
+    results : list
+        What the sinks emitted, in order; flushed items last.
+    outputs : dict of str to list
+        The same by sink id, and the outputs of ``is_output_node`` nodes. With one sink its list is `results` itself.
+    errors : list of NodeError or InputError
+        What failed, under ``error_policy="collect"``, in the order of R34.
+    engine : str
+        The engine that ran, ``"cython"`` or ``"reference"``.
+    """
+
+    status: ExecutionStatus
+    results: list[Any]
+    outputs: dict[str, list[Any]]
+    errors: list[NodeError | InputError]
+    engine: str
+    _metrics: Summary | dict[str, Any]
+    _graph: Summary | dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Counts of the run (R14), a dict that JSON can hold.
+
+        ``metrics["nodes"][id]`` has ``in``, ``passed``, ``filtered``, ``failed``, ``out``, ``flushed`` and, when
+        asked for, ``time_ns``; ``metrics["connections"]["a->b"]`` has ``sent``, ``delivered``, ``dropped``; beside
+        them ``items_in``, ``refused`` and ``duration_ns`` (nanoseconds from before the first ``initialize``, or of
+        the one `run` of a session, to after the last flush).
+        """
+        if not isinstance(self._metrics, dict):
+            self._metrics = self._metrics.to_dict()
+        return self._metrics
+
+    @property
+    def graph_info(self) -> dict[str, Any]:
+        """``node_count``, ``connection_count``, ``sources``, ``sinks`` and ``execution_order`` of the graph."""
+        if not isinstance(self._graph, dict):
+            self._graph = self._graph.to_dict()
+        return self._graph
+
+    def __repr__(self) -> str:
+        metrics = self.metrics
+        parts = [
+            self.status.value,
+            f"{metrics['items_in']} items in, {len(self.results)} out",
+            f"{len(self.errors)} errors" if self.errors else "",
+            f"{len(metrics['nodes'])} nodes",
+            f"{metrics['duration_ns'] / 1e6:.3f} ms",
+            f"engine {self.engine}",
+        ]
+        return f"<ExecutionResult: {', '.join(p for p in parts if p)}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the nodes and their counts, for notebooks."""
+        nodes = self.metrics["nodes"]
+        columns = ["node", *next(iter(nodes.values()), {})]
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
+        rows = [
+            f"<tr><td>{html.escape(node)}</td>" + "".join(f"<td>{counts[c]}</td>" for c in columns[1:]) + "</tr>"
+            for node, counts in list(nodes.items())[:100]
+        ]
+        if len(nodes) > 100:
+            rows.append(f"<tr><td colspan='{len(columns)}'>… and {len(nodes) - 100} more nodes</td></tr>")
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table}"

@@ -1,0 +1,155 @@
+"""Nodes registered with ``shared=True``: one instance for all runs of an executor (R13).
+
+A run sees a `SharedNode` of its own, which forwards to the one instance under a lock, so the engines need to know
+nothing of sharing. Owner of the instances: the executor, which cleans them up in `SharedNodes.close`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from threading import RLock
+from typing import Any
+
+from remotemedia._core.node import NodeContext, NodeInfo
+from remotemedia.errors import NodeError, RegistryError, SessionClosedError, settle
+
+
+class _Instance:
+    """The one instance of a type, and what is known of it."""
+
+    def __init__(self, node: Any, node_type: str) -> None:
+        self.node = node
+        self.node_type = node_type
+        self.lock = RLock()  # reentrant: a shared node may run a pipeline that uses it
+        self.context: NodeContext | None = None  # set by the first initialize
+
+
+class SharedNodes:
+    """The shared instances of one executor."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._instances: dict[str, _Instance] = {}
+        self._started: list[_Instance] = []
+        self._closed = False
+
+    def get(self, node_type: str, factory: Callable[[], Any]) -> SharedNode:
+        """Return a run's own handle on the instance of `node_type`, made at the first call."""
+        with self._lock:
+            if self._closed:
+                raise SessionClosedError("the executor is closed; its shared nodes are gone")
+            instance = self._instances.get(node_type)
+            if instance is None:
+                instance = self._instances[node_type] = _Instance(factory(), node_type)
+        return SharedNode(instance, self)
+
+    def start(self, instance: _Instance, context: NodeContext) -> None:
+        """Initialize `instance` if it is not yet; all its users must give the same params."""
+        with instance.lock:
+            if instance.context is not None:
+                if instance.context.params != context.params:
+                    raise RegistryError(
+                        f"shared node type {instance.node_type!r} runs with params {instance.context.params!r} "
+                        f"(node {instance.context.node_id!r}); node {context.node_id!r} asks for {context.params!r}"
+                    )
+                return
+            with self._lock:
+                if self._closed:
+                    raise SessionClosedError("the executor is closed; its shared nodes are gone")
+                self._started.append(instance)
+                instance.context = context
+            try:
+                call(instance.node, "initialize", context)
+            except BaseException:
+                with self._lock:
+                    self._started.remove(instance)
+                    self._instances.pop(instance.node_type, None)
+                call(instance.node, "cleanup")
+                raise
+
+    def close(self) -> None:
+        """Clean up every instance, the last initialized first; errors as for a run (R05)."""
+        with self._lock:
+            self._closed = True
+            started, self._started = self._started[::-1], []
+            self._instances.clear()
+        failures: list[BaseException] = []
+        for instance in started:
+            assert instance.context is not None
+            try:
+                with instance.lock:
+                    call(instance.node, "cleanup")
+            except Exception as error:
+                where = instance.context
+                failures.append(
+                    NodeError.of(error, node_id=where.node_id, node_type=where.node_type, phase="cleanup")
+                )
+            except BaseException as error:
+                failures.append(error)
+        final = settle(None, failures)
+        del failures
+        if final is not None:
+            try:
+                raise final
+            finally:
+                del final
+
+
+class SharedNode:
+    """One run's view of a shared instance. ``__wrapped__`` is the instance, from which the plan reads its traits."""
+
+    def __init__(self, instance: _Instance, owner: SharedNodes) -> None:
+        self.__wrapped__ = instance.node
+        self._instance = instance
+        self._owner = owner
+
+    def initialize(self, context: NodeContext) -> None:
+        """Initialize the instance at its first use."""
+        self._owner.start(self._instance, context)
+
+    def process(self, item: Any) -> Any:
+        """Forward, serialized with all other users."""
+        with self._instance.lock:
+            return self._serialized(self.__wrapped__.process(item))
+
+    def flush(self) -> Any:
+        """Forward, serialized with all other users."""
+        with self._instance.lock:
+            return self._serialized(call(self.__wrapped__, "flush"))
+
+    def cleanup(self) -> None:
+        """Do nothing: the instance lives until the executor is closed."""
+
+    def info(self) -> NodeInfo:
+        """Forward."""
+        info: NodeInfo = self.__wrapped__.info()
+        return info
+
+    def _serialized(self, value: Any) -> Any:
+        return _Serialized(value, self._instance.lock) if hasattr(value, "__next__") else value
+
+
+class _Serialized:
+    """An iterator whose every step holds the lock of the node that it came from."""
+
+    def __init__(self, iterator: Iterator[Any], lock: Any) -> None:
+        self._iterator = iterator
+        self._lock = lock
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        with self._lock:
+            return next(self._iterator)
+
+    def close(self) -> None:
+        """Close the iterator, if it can be closed."""
+        with self._lock:
+            call(self._iterator, "close")
+
+
+def call(node: Any, method: str, *args: Any) -> Iterable[Any] | None:
+    """Call a lifecycle method that a node without the base class need not have."""
+    found = getattr(node, method, None)
+    return found(*args) if found is not None else None

@@ -1,0 +1,112 @@
+"""What a node is, read from its instance at plan time: emits many, flushes, produces, is async (contract §1, §2)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any, NamedTuple
+
+from remotemedia._core.node import NodeExecutor
+from remotemedia.errors import ManifestIssue
+
+LIFECYCLE = ("initialize", "process", "flush", "cleanup", "produce")
+WRAPPERS_LIMIT = 64
+
+
+class Traits(NamedTuple):
+    """What the plan needs to know of a node.
+
+    Attributes
+    ----------
+    many : bool
+        ``process`` gives an iterable of 0..n items.
+    flushes : bool
+        It has a ``flush`` of its own.
+    produces : bool
+        It is a source of its own (``produce``); its ``process`` is never called.
+    """
+
+    many: bool
+    flushes: bool
+    produces: bool
+
+    @property
+    def opens(self) -> bool:
+        """Whether the node opens a scope, leaving merges aside."""
+        return self.many or self.flushes or self.produces
+
+
+def read_traits(node: Any) -> Traits:
+    """Return the traits of `node`; a wrapper (``node.__wrapped__``) has those of what it wraps."""
+    node = innermost(node)
+    produces = callable(getattr(node, "produce", None))
+    many = not produces and (
+        getattr(node, "emits", None) == "many"
+        or any(inspect.isgeneratorfunction(f) for f in function_layers(getattr(node, "process", None)))
+    )
+    return Traits(many, has_own(node, "flush"), produces)
+
+
+def fault_of(node: Any, path: str, name: str) -> ManifestIssue | None:
+    """Return why `node` cannot be run by this version, or None."""
+    inner = innermost(node)
+    for method in LIFECYCLE:
+        for layer in function_layers(getattr(inner, method, None)):
+            if inspect.iscoroutinefunction(layer) or inspect.isasyncgenfunction(layer):
+                what = f"{name}: {type(inner).__name__}.{method} is async, which is not supported by this version"
+                return ManifestIssue(path, f"{what}; write it as a plain method")
+    if not callable(getattr(inner, "produce", None)) and not has_process(inner):
+        return ManifestIssue(path, f"{name}: {type(inner).__name__} has no process method; define process(self, item)")
+    return None
+
+
+def innermost(node: Any) -> Any:
+    """Return what `node` wraps in the end, or `node` itself."""
+    for _ in range(WRAPPERS_LIMIT):
+        if not hasattr(node, "__wrapped__"):
+            break
+        node = node.__wrapped__
+    return node
+
+
+def has_own(node: Any, method: str) -> bool:
+    """Whether `node` has `method`, other than the one inherited from `NodeExecutor`."""
+    found = getattr(node, method, None)
+    if found is None or not callable(found):
+        return False
+    if not isinstance(node, NodeExecutor):
+        return True
+    set_on_instance = getattr(found, "__self__", None) is not node  # a bound method of the base would have it
+    return set_on_instance or getattr(type(node), method, None) is not getattr(NodeExecutor, method)
+
+
+def has_process(node: Any) -> bool:
+    """Whether `node` has a ``process``, in Python or (an extension type's ``process_item``) in C."""
+    if has_own(node, "process"):
+        return True
+    lowest = next(base for base in type(node).__mro__ if not base.__flags__ & _HEAP_TYPE)
+    return lowest not in (NodeExecutor, object)
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a Python class statement
+
+
+def function_layers(function: Any) -> list[Any]:
+    """Return `function` and what it wraps: bound methods, partials, ``__wrapped__``, callable objects."""
+    layers = []
+    for _ in range(WRAPPERS_LIMIT):
+        if function is None:
+            break
+        layers.append(function)
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif inspect.ismethod(function):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        elif not inspect.isroutine(function) and not isinstance(function, type):
+            function = getattr(type(function), "__call__", None)
+        else:
+            break
+    return layers
+

@@ -1,0 +1,88 @@
+"""Build of the compiled core: the table of Cython directives and its switches, nothing else.
+
+Switches (environment): ``REMOTEMEDIA_DEBUG=1`` turns every check on, ``-O0 -g``, and annotates;
+``REMOTEMEDIA_COVERAGE=1`` traces lines. Each mode has a build directory of its own, because cythonize
+looks at times and not at directives.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+
+MODULES = ("node", "nodes", "graph", "jsonscan", "plan", "engine")
+DEBUG = os.environ.get("REMOTEMEDIA_DEBUG") == "1"
+COVERAGE = os.environ.get("REMOTEMEDIA_COVERAGE") == "1"
+MODE = "debug" if DEBUG else "coverage" if COVERAGE else "release"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "wraparound": DEBUG,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    "cdivision": True,
+    "auto_pickle": False,
+    "embedsignature": True,
+    **({"linetrace": True} if COVERAGE else {}),
+}
+
+os.chdir(Path(__file__).parent)
+SOURCES = Path("_core")
+BUILD = Path("build") / MODE
+
+
+def include_root() -> Path:
+    """Return a folder in which ``_core/`` is found as ``remotemedia/_core``, so that absolute cimports work."""
+    root = Path("build") / "cimport"
+    package = root / "remotemedia"
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.pxd").touch()
+    link = package / "_core"
+    if link.is_symlink() or link.exists():
+        link.unlink() if link.is_symlink() else shutil.rmtree(link)
+    try:
+        link.symlink_to(SOURCES.resolve(), target_is_directory=True)
+    except OSError:  # a file system, or an account, without symbolic links
+        shutil.copytree(SOURCES, link)
+    return root
+
+
+class BuildWithPxd(build_py):
+    """Install the ``.pxd`` files beside the extensions: they are the C-level interface of the package."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for source in [*sorted(SOURCES.glob("*.pxd"))]:
+                self.copy_file(str(source), str(Path(self.build_lib, "remotemedia", "_core", source.name)))
+
+
+extensions = [
+    Extension(
+        f"remotemedia._core.{name}",
+        [str(SOURCES / f"{name}.pyx")],
+        depends=[str(p) for p in sorted(SOURCES.glob("*.pxd"))],
+        extra_compile_args=[] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O2"],
+        define_macros=[("CYTHON_TRACE", "1")] if COVERAGE else [],
+    )
+    for name in MODULES
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        include_path=[str(include_root())],
+        build_dir=None if COVERAGE else str(BUILD),
+        compiler_directives=DIRECTIVES,
+        annotate=DEBUG,
+        force=os.environ.get("REMOTEMEDIA_FORCE") == "1",
+        nthreads=0,
+        quiet=True,
+    ),
+    cmdclass={"build_py": BuildWithPxd},
+)
