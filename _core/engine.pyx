@@ -104,7 +104,7 @@ cdef class Counts:
             row = self.nodes + <Py_ssize_t> COLUMNS * v
             came = row[0] + row[1] + row[2]
             for k in range(graph.in_heads[v], graph.in_heads[v + 1]):
-                taken = self.edges[graph.in_edges[k]] if self.plan.gathers(v) else came
+                taken = self.edges[graph.in_edges[k]] if self.plan.gathers[v] else came
                 connections[graph.in_edges[k]] = (
                     f"{graph.ids[graph.in_tails[k]]}->{graph.ids[v]}",
                     {"sent": taken, "delivered": taken, "dropped": 0},

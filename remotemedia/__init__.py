@@ -1,0 +1,99 @@
+"""A pipeline runtime for media and AI work.
+
+A manifest (JSON) names nodes and connections; an `Executor` makes the nodes from a `NodeRegistry`, drives every item
+through them in topological order, and cleans up. The names below are loaded when first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "remotemedia._core.graph": ("PipelineGraph",),
+    "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
+    "remotemedia.errors": (
+        "InputError",
+        "ManifestError",
+        "ManifestIssue",
+        "ManifestWarning",
+        "NodeError",
+        "RegistryError",
+        "RemoteMediaError",
+        "SessionBusyError",
+        "SessionClosedError",
+    ),
+    "remotemedia.executor": ("Executor",),
+    "remotemedia.manifest": ("Capabilities", "Connection", "Manifest", "ManifestLimits", "NodeSpec"),
+    "remotemedia.pipeline": ("Pipeline",),
+    "remotemedia.registry": ("NodeRegistry",),
+    "remotemedia.result": ("ExecutionResult", "ExecutionStatus"),
+    "remotemedia.session": ("Session", "Stream"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Capabilities",
+    "Connection",
+    "ExecutionResult",
+    "ExecutionStatus",
+    "Executor",
+    "InputError",
+    "Manifest",
+    "ManifestError",
+    "ManifestIssue",
+    "ManifestLimits",
+    "ManifestWarning",
+    "NodeContext",
+    "NodeError",
+    "NodeExecutor",
+    "NodeInfo",
+    "NodeRegistry",
+    "NodeSpec",
+    "Pipeline",
+    "PipelineGraph",
+    "RegistryError",
+    "RemoteMediaError",
+    "Session",
+    "SessionBusyError",
+    "SessionClosedError",
+    "Stream",
+    "__version__",
+]
+
+if TYPE_CHECKING:
+    from remotemedia._core.graph import PipelineGraph
+    from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
+    from remotemedia.errors import (
+        InputError,
+        ManifestError,
+        ManifestIssue,
+        ManifestWarning,
+        NodeError,
+        RegistryError,
+        RemoteMediaError,
+        SessionBusyError,
+        SessionClosedError,
+    )
+    from remotemedia.executor import Executor
+    from remotemedia.manifest import Capabilities, Connection, Manifest, ManifestLimits, NodeSpec
+    from remotemedia.pipeline import Pipeline
+    from remotemedia.registry import NodeRegistry
+    from remotemedia.result import ExecutionResult, ExecutionStatus
+    from remotemedia.session import Session, Stream
+
+
+def __getattr__(name: str) -> object:
+    module = _HOME_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module 'remotemedia' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

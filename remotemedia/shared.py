@@ -33,6 +33,11 @@ class SharedNodes:
         self._started: list[_Instance] = []
         self._closed = False
 
+    @property
+    def alive(self) -> bool:
+        """Whether an instance is initialized and not yet cleaned up."""
+        return bool(self._started)
+
     def get(self, node_type: str, factory: Callable[[], Any]) -> SharedNode:
         """Return a run's own handle on the instance of `node_type`, made at the first call."""
         with self._lock:
@@ -60,11 +65,14 @@ class SharedNodes:
                 instance.context = context
             try:
                 call(instance.node, "initialize", context)
-            except BaseException:
+            except BaseException as error:
                 with self._lock:
                     self._started.remove(instance)
                     self._instances.pop(instance.node_type, None)
-                call(instance.node, "cleanup")
+                try:
+                    call(instance.node, "cleanup")  # half-built state is tolerated (R03)
+                except Exception as failure:
+                    error.add_note(f"while cleaning up: {type(failure).__name__}: {failure}")
                 raise
 
     def close(self) -> None:

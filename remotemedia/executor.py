@@ -1,0 +1,246 @@
+"""The front door: a registry, an engine, and the cache of what was planned before."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from remotemedia.blueprint import Blueprint
+from remotemedia.errors import SessionClosedError
+from remotemedia.items import check_input
+from remotemedia.manifest import Manifest
+from remotemedia.registry import NodeRegistry
+from remotemedia.result import ExecutionResult
+from remotemedia.session import Run, Session, Stream, check_feed
+from remotemedia.shared import SharedNodes
+
+ENGINES = ("cython", "reference")
+POLICIES = ("stop", "skip", "collect")
+METRICS = ("counts", "time")
+
+ManifestLike = Manifest | dict[str, Any] | str | Path
+ErrorPolicy = Literal["stop", "skip", "collect"]
+MetricsLevel = Literal["counts", "time"]
+
+
+class Executor:
+    """Runs manifests.
+
+    Parameters
+    ----------
+    registry : NodeRegistry, optional
+        Where node types are looked up; by default a new one, with the built-in nodes.
+    engine : {"cython", "reference"}, optional
+        What runs them: the compiled engine, or its twin in plain Python. Without it the environment variable
+        ``REMOTEMEDIA_ENGINE`` is asked, then ``"cython"`` taken.
+
+    Raises
+    ------
+    ValueError
+        If the engine is none of these.
+
+    Notes
+    -----
+    An executor serves many threads. What it keeps: the plans of `Manifest` objects that are alive, and shared nodes
+    (`NodeRegistry.register` with ``shared=True``), which `close` cleans up.
+
+    Examples
+    --------
+    >>> import remotemedia as rm
+    >>> manifest = rm.Manifest.from_dict({
+    ...     "version": "v1", "metadata": {"name": "echo"},
+    ...     "nodes": [{"id": "e", "node_type": "Echo"}], "connections": [],
+    ... })
+    >>> rm.Executor().execute_with_input(manifest, ["hello"]).results
+    [{'input': 'hello', 'counter': 1, 'node': 'Echo'}]
+    """
+
+    def __init__(self, registry: NodeRegistry | None = None, *, engine: str | None = None) -> None:
+        name = engine if engine is not None else os.environ.get("REMOTEMEDIA_ENGINE") or "cython"
+        if name not in ENGINES:
+            origin = "engine" if engine is not None else "the environment variable REMOTEMEDIA_ENGINE"
+            raise ValueError(f"{origin} must be one of {', '.join(ENGINES)}, not {name!r}")
+        if name == "cython":
+            from remotemedia._core.engine import open_run
+        else:
+            from remotemedia.reference import open_run
+        self._engine = name
+        self._open_run = open_run
+        self._registry = NodeRegistry() if registry is None else registry
+        self._blueprints: dict[int, tuple[weakref.ref[Manifest], int, Blueprint]] = {}
+        self._shared = SharedNodes()
+        self._closed = False
+
+    @classmethod
+    def with_registry(cls, registry: NodeRegistry, *, engine: str | None = None) -> Self:
+        """Return an executor that looks node types up in `registry`."""
+        return cls(registry, engine=engine)
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that runs."""
+        return self._engine
+
+    @property
+    def registry(self) -> NodeRegistry:
+        """The registry."""
+        return self._registry
+
+    def execute_with_input(
+        self,
+        manifest: ManifestLike,
+        items: Iterable[Any],
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> ExecutionResult:
+        """Run a manifest over items: initialize, drive each item through, flush, clean up.
+
+        Parameters
+        ----------
+        manifest : Manifest, dict, str or pathlib.Path
+            A dict or JSON text is checked at each call; a `Manifest` was, and its plan is kept. A str is never a
+            path.
+        items : iterable
+            Any objects but `None`; pulled one by one. Of a 1-D NumPy array the elements as Python scalars, of a 2-D
+            one the rows as read-only views.
+        error_policy : {"stop", "skip", "collect"}
+            What the failure of a node, or a refused item, does: end the run; drop the item; drop it and keep the
+            error in ``result.errors``.
+        session_id : str, optional
+            Handed to the nodes in their `NodeContext`.
+        metrics : {"counts", "time"}
+            Whether nodes are timed too.
+
+        Returns
+        -------
+        ExecutionResult
+
+        Raises
+        ------
+        ManifestError, RegistryError
+            Before any node is initialized.
+        NodeError
+            A node failed; ``__cause__`` is its exception, ``partial`` what was finished.
+        InputError
+            An item is `None` (or a coroutine or generator), or `items` is no input at all.
+        """
+        check_input(items)
+        run = self._run(manifest, error_policy, session_id, metrics)
+        if run.producers:
+            run.end(None)
+            check_feed(run, items)
+        return run.whole(items)
+
+    def execute(
+        self,
+        manifest: ManifestLike,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> ExecutionResult:
+        """Run a manifest on what its producers give; without any, on empty input. See `execute_with_input`."""
+        return self._run(manifest, error_policy, session_id, metrics).whole(None)
+
+    def open(
+        self,
+        manifest: ManifestLike,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> Session:
+        """Return a session, for use in a ``with`` statement; nothing is done yet. See `execute_with_input`."""
+        check_options(error_policy, metrics)
+        return Session(lambda: self._run(manifest, error_policy, session_id, metrics))
+
+    def stream(
+        self,
+        manifest: ManifestLike,
+        items: Iterable[Any] | None = None,
+        *,
+        with_node: bool = False,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> Stream:
+        """Return an iterator over what comes out, item by item; nothing is done before the first is asked for.
+
+        Parameters
+        ----------
+        items : iterable, optional
+            The input; without it, the producers are pulled.
+        with_node : bool
+            Give pairs ``(node id, item)``.
+
+        Notes
+        -----
+        The other parameters are those of `execute_with_input`.
+        """
+        session = self.open(manifest, error_policy=error_policy, session_id=session_id, metrics=metrics)
+        return Stream(session, items, with_node=with_node)
+
+    def close(self) -> None:
+        """Clean up the shared nodes, the last initialized first; idempotent. No run can be started after it."""
+        self._closed = True
+        self._shared.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        shared = getattr(self, "_shared", None)
+        if shared is not None and shared.alive:
+            warnings.warn(f"{self!r} was dropped with shared nodes alive; close it", ResourceWarning, source=self)
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<Executor: engine {self._engine}>"
+
+    def _run(self, manifest: ManifestLike, policy: str, session_id: str | None, metrics: str) -> Run:
+        if self._closed:
+            raise SessionClosedError("the executor is closed; make a new one")
+        check_options(policy, metrics)
+        cached = self._blueprints.get(id(manifest))
+        if cached is not None and cached[0]() is manifest and cached[1] == self._registry.version:
+            blueprint = cached[2]
+        else:
+            blueprint = self._blueprint(manifest)
+        run: Run = self._open_run(blueprint, policy, session_id, metrics == "time")
+        return run
+
+    def _blueprint(self, given: ManifestLike) -> Blueprint:
+        version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale
+        manifest = Manifest.coerce(given)
+        blueprint = Blueprint(manifest, self._registry, self._shared)
+        if manifest is given:
+            key = id(manifest)
+            blueprints = self._blueprints
+
+            def forget(reference: weakref.ref[Manifest]) -> None:
+                entry = blueprints.get(key)
+                if entry is not None and entry[0] is reference:  # not a newer manifest at the same address
+                    del blueprints[key]
+
+            blueprints[key] = (weakref.ref(manifest, forget), version, blueprint)
+        return blueprint
+
+
+def check_options(error_policy: str, metrics: str) -> None:
+    """Raise ValueError for an option that no run has."""
+    if error_policy not in POLICIES:
+        raise ValueError(f"error_policy must be one of {', '.join(POLICIES)}, not {error_policy!r}")
+    if metrics not in METRICS:
+        raise ValueError(f"metrics must be one of {', '.join(METRICS)}, not {metrics!r}")

@@ -1,0 +1,271 @@
+"""The face of the reference engine: a `Run` is one run or session, made by `open_run` and called by the session layer.
+
+A run executes and raises; ending it (`Run.end`) is up to its caller. One thread at a time; only `stop` may come from
+another. A run owns its nodes and what is on its way between them; after `end` it holds neither.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from operator import itemgetter
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.errors import InputError, NodeError, RemoteMediaError
+from remotemedia.items import iterate
+from remotemedia.reference.graph import Graph
+from remotemedia.reference.lifecycle import Lifecycle, raise_other
+from remotemedia.reference.nodes import TWINS
+from remotemedia.reference.steps import Program, Step, lay_out
+from remotemedia.reference.travel import Emission, Travel
+from remotemedia.result import ExecutionResult, ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+POLICIES = ("stop", "skip", "collect")
+
+
+class Run:
+    """A run or a session, from the first ``initialize`` to the last ``cleanup``. Made by `open_run`.
+
+    Attributes
+    ----------
+    producers : list of str
+        Ids of the nodes that are sources of their own.
+    errors : list of NodeError or InputError
+        What failed in `process` and `flush` under ``"collect"``.
+    """
+
+    def __init__(self, program: Program, metadata: Any, policy: str, session_id: str | None) -> None:
+        self.producers = [step.id for step in program.producers]
+        self.errors: list[NodeError | InputError] = []
+        self._program = program
+        self._lifecycle = Lifecycle(program.steps)
+        self._travel = Travel(program, policy, self._lifecycle)
+        self._metadata = metadata
+        self._session_id = session_id
+        self._stream: Iterator[Emission] | None = None
+        self._used = self._ended = False
+        self._processed = 0  # calls of `process`
+        self._busy_ns = 0
+        self._begin()
+        self._began_ns: int | None = None  # beginning of the call that is running
+
+    def initialize(self) -> None:
+        """Initialize every node in topological order."""
+        self._began_ns = perf_counter_ns()
+        self._lifecycle.initialize(self._session_id, self._metadata)
+        self._stop_clock()
+
+    def execute(self, items: Iterable[Any] | None) -> ExecutionResult:
+        """Drive `items` through (None: what the producers give), then flush."""
+        result = self._execute(items)
+        self._begin()  # a session does not hold on to what it handed out
+        return result
+
+    def whole(self, items: Iterable[Any] | None) -> ExecutionResult:
+        """Initialize, execute and end."""
+        try:
+            self.initialize()
+            result = self._execute(items)
+        except BaseException as error:
+            raise_other(self.end(error), error)
+            raise
+        raise_other(self.end(None), None)
+        return result
+
+    def process(self, item: Any) -> list[Any]:
+        """Drive one item through; return what the sinks emitted."""
+        self._processed += 1
+        return self._gather(self._travel.inputs(iter((item,)), self._processed - 1))
+
+    def flush(self) -> list[Any]:
+        """Flush every node; return what the sinks emitted."""
+        return self._gather(self._travel.flushes())
+
+    def begin_stream(self, items: Iterable[Any] | None) -> None:
+        """Do the same as `execute`, but let `next_output` hand out what the sinks emit."""
+        self._begin(self._counts_before(), keep=False)
+        self._stream = self._travel.drive(self._passes(items))
+
+    def next_output(self) -> Emission | None:
+        """Return the ``(sink id, item)`` that comes next; None at the end."""
+        assert self._stream is not None
+        emission = next(self._stream, None)
+        if emission is None:
+            self._stream = None
+            self._stop_clock()
+        return emission
+
+    def abandon(self) -> None:
+        """Leave the stream early: drop what is in flight, flush nothing."""
+        self._stream = None
+        self._lifecycle.persist(self._travel.close_calls, self._program.drop_items)
+        self._begin()
+        raise_other(self._lifecycle.settle(None), None)
+
+    def result(self) -> ExecutionResult:
+        """Return the result of the `execute` or the stream that has come to its end."""
+        metrics = self._metrics_of_call()
+        failed = metrics["refused"] or any(counts["failed"] for counts in metrics["nodes"].values())
+        return self._result(ExecutionStatus.COMPLETED_WITH_ERRORS if failed else ExecutionStatus.COMPLETED, metrics)
+
+    def partial(self) -> ExecutionResult:
+        """Return what the call that failed had finished."""
+        return self._result(ExecutionStatus.FAILED, self._metrics_of_call())
+
+    def metrics(self) -> dict[str, Any]:
+        """Return all counts since `initialize` (R14)."""
+        running_ns = 0 if self._began_ns is None else perf_counter_ns() - self._began_ns
+        return {
+            "nodes": {step.id: step.counts() for step in self._program.in_manifest_order},
+            "connections": self._program.connections(),
+            "items_in": self._travel.items_in,
+            "refused": self._travel.refused,
+            "duration_ns": self._busy_ns + running_ns,
+        }
+
+    def stop(self) -> None:
+        """Let the call that is running, in whichever thread, raise `SessionClosedError` at its next item."""
+        self._travel.stopping = True
+
+    def end(self, error: BaseException | None) -> BaseException | None:
+        """Close what is in flight, clean up in reverse, let go of everything; return what is to be raised (R05).
+
+        `error` is what ended the run, if anything did. Never raises; a second call does nothing.
+        """
+        if self._ended:
+            return error
+        lifecycle = self._lifecycle
+        self._stream = None
+        lifecycle.persist(self._travel.close_calls, lifecycle.clean_up, lifecycle.release, self._program.drop_items)
+        self._ended = True
+        self._stop_clock()
+        final = lifecycle.settle(error)
+        if isinstance(final, RemoteMediaError) and final.partial is None:
+            final.partial = self.partial()
+        self._begin()
+        self._began_ns = None
+        return final
+
+    # --- the record of one call into the run: what the sinks emitted, what failed, what was counted ---
+
+    def _begin(self, before: dict[str, Any] | None = None, *, keep: bool = True) -> None:
+        """Start a record; `before` are the counts of earlier calls. A stream keeps no outputs."""
+        sinks, taps = self._program.sinks, self._program.taps
+        self._before = before
+        self._results: list[Any] = []
+        self._outputs: dict[str, list[Any]] = {sink: [] for sink in sinks} if len(sinks) > 1 else {sinks[0]: self._results}
+        for tap in taps:
+            self._outputs[tap.id] = []
+            tap.kept = self._outputs[tap.id] if keep else None
+        self._travel.failures = []
+        self._began_ns = perf_counter_ns()
+
+    def _counts_before(self) -> dict[str, Any] | None:
+        """Return the counts that are not the next call's. What `initialize` took is the first call's."""
+        used, self._used = self._used, True
+        return self.metrics() if used else None
+
+    def _passes(self, items: Iterable[Any] | None) -> Iterator[list[Step]]:
+        travel = self._travel
+        feed = travel.produced() if items is None else travel.inputs(iterate(items))
+        return chain(feed, travel.flushes())
+
+    def _execute(self, items: Iterable[Any] | None) -> ExecutionResult:
+        self._begin(self._counts_before())
+        self._collect(self._passes(items))
+        return self.result()
+
+    def _gather(self, passes: Iterator[list[Step]]) -> list[Any]:
+        self._used = True
+        self._begin()
+        try:
+            self._collect(passes)
+        finally:
+            self.errors += self._failed()
+        results = self._results
+        self._begin()
+        return results
+
+    def _collect(self, passes: Iterator[list[Step]]) -> None:
+        results, outputs = self._results, self._outputs
+        several = len(self._program.sinks) > 1
+        for sink, item in self._travel.drive(passes):
+            results.append(item)
+            if several:
+                outputs[sink].append(item)
+        self._stop_clock()
+
+    def _stop_clock(self) -> None:
+        if self._began_ns is not None:
+            self._busy_ns += perf_counter_ns() - self._began_ns
+            self._began_ns = None
+
+    def _failed(self) -> list[NodeError | InputError]:
+        return [error for _, error in sorted(self._travel.failures, key=itemgetter(0))]
+
+    def _metrics_of_call(self) -> dict[str, Any]:
+        return self.metrics() if self._before is None else difference(self.metrics(), self._before)
+
+    def _result(self, status: ExecutionStatus, metrics: dict[str, Any]) -> ExecutionResult:
+        info = self._program.graph.info()
+        return ExecutionResult(status, self._results, self._outputs, self._failed(), "reference", metrics, info)
+
+
+def difference(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Return the counts that came since `before`."""
+    return {
+        name: difference(count, before[name]) if isinstance(count, dict) else count - before[name]
+        for name, count in now.items()
+    }
+
+
+def make_node(blueprint: Any, position: int) -> Any:
+    """Return a new node; where the compiled built-in would be made, its twin."""
+    factory = blueprint.factories[position]
+    if isinstance(factory, type) and factory.__module__ == "remotemedia._core.nodes":
+        return TWINS[factory.__name__]()
+    return blueprint.make(position)
+
+
+def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, timed: bool = False) -> Run:
+    """Make the nodes of a blueprint and lay out the run; no method of a node is called.
+
+    Parameters
+    ----------
+    blueprint : Blueprint
+        What is to run.
+    error_policy : {"stop", "skip", "collect"}
+        What the failure of a node does.
+    session_id : str, optional
+        For the nodes' `NodeContext`.
+    timed : bool
+        Whether to count ``time_ns``.
+
+    Returns
+    -------
+    Run
+        Not yet initialized.
+
+    Raises
+    ------
+    ManifestError
+        The instances do not fit the graph, or this version cannot run them.
+    RegistryError
+        A factory failed.
+    SessionBusyError
+        A factory gave an instance that another run holds.
+    """
+    if error_policy not in POLICIES:
+        raise ValueError(f"error_policy must be one of {', '.join(POLICIES)}, not {error_policy!r}")
+    graph = Graph(blueprint.specs, blueprint.connections)
+    nodes = {u: make_node(blueprint, u) for u in graph.order}
+    run = Run(lay_out(blueprint.specs, graph, nodes, timed), blueprint.metadata, error_policy, session_id)
+    try:
+        run._lifecycle.claim()
+    except BaseException:
+        run.end(None)
+        raise
+    return run

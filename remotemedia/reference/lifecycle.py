@@ -1,0 +1,110 @@
+"""Beginnings and ends of the nodes of a run: who is initialized, cleaned up, claimed (R01-R07, R11, R13)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from remotemedia._core.node import NodeContext
+from remotemedia.claims import claim, release
+from remotemedia.errors import NodeError, settle
+from remotemedia.reference.returns import refuse_lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remotemedia.reference.steps import Step
+
+logger = logging.getLogger("remotemedia")
+
+
+class Lifecycle:
+    """What is to be undone at the end of a run.
+
+    Attributes
+    ----------
+    failures : list of BaseException
+        What cleanups raised, and generators that were closed.
+    """
+
+    def __init__(self, steps: list[Step]) -> None:
+        self._steps = steps  # in topological order
+        self._started = 0  # how many of them were initialized and not cleaned up
+        self._claimed: list[Any] = []
+        self._debug = logger.isEnabledFor(logging.DEBUG)
+        self.failures: list[BaseException] = []
+
+    def claim(self) -> None:
+        """Mark the nodes as used; SessionBusyError if one is already."""
+        for step in self._steps:
+            claim(step.node, f"node {step.id!r} ({step.type})")
+            self._claimed.append(step.node)
+
+    def initialize(self, session_id: str | None, metadata: Any) -> None:
+        """Initialize every node, then look up what is called per item."""
+        for step in self._steps:
+            context = NodeContext(step.id, step.type, step.spec.params or {}, session_id, metadata)
+            self._started += 1  # before the call: one that failed half-way is cleaned up too
+            self.log("initialize", step)
+            self._call(step, "initialize", getattr(step.node, "initialize", None), context)
+        for step in self._steps:
+            self._call(step, "initialize", step.bind)
+
+    def clean_up(self) -> None:
+        """Clean up what was initialized, in reverse."""
+        while self._started:
+            self._started -= 1  # before anything can raise: never twice
+            step = self._steps[self._started]
+            try:
+                self.log("cleanup", step)
+            finally:
+                self._call(step, "cleanup", step.cleanup or getattr(step.node, "cleanup", None))
+
+    def release(self) -> None:
+        """Let go of all nodes and items."""
+        while self._claimed:
+            release(self._claimed[-1])
+            del self._claimed[-1]
+        for step in self._steps:
+            step.release()
+
+    def persist(self, *actions: Callable[[], None]) -> None:
+        """Run `actions` to their end, whatever is raised meanwhile, be it a second Ctrl-C between two lines (R07).
+
+        An action that is begun again goes on where it was interrupted.
+        """
+        while True:
+            try:
+                for action in actions:
+                    action()
+                return
+            except BaseException as failure:
+                self.failures.append(failure)
+
+    def settle(self, error: BaseException | None) -> BaseException | None:
+        """Return what is to be raised: `error`, or what came after it (R05)."""
+        failures, self.failures = self.failures, []
+        return settle(error, failures)
+
+    def log(self, phase: str, step: Step) -> None:
+        """Tell that a node enters a phase."""
+        if self._debug:
+            logger.debug("%s node %r (%s)", phase, step.id, step.type)
+
+    def _call(self, step: Step, phase: str, method: Callable[..., Any] | None, *args: Any) -> None:
+        """Call a method that a node need not have, and that returns nothing."""
+        if method is None:
+            return
+        try:
+            refuse_lazy(step.node, phase, method(*args))
+        except Exception as error:
+            raise NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase) from error
+
+
+def raise_other(final: BaseException | None, error: BaseException | None) -> None:
+    """Raise `final`, unless it is None or `error`; this frame, which is in its traceback then, does not hold it."""
+    try:
+        if final is not None and final is not error:
+            raise final
+    finally:
+        del final, error

@@ -1,0 +1,74 @@
+"""What a node may give, and the TypeErrors for what it may not (R37)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
+from typing import Any
+
+from remotemedia.traits import innermost
+
+NO_ITEM = frozenset({NoneType, GeneratorType, CoroutineType, AsyncGeneratorType})
+"""Types of what is no item: None filters (or, as an input, is refused); the others are mistakes."""
+
+
+def refuse_lazy(node: Any, method: str, value: Any) -> None:
+    """Raise TypeError for a generator, coroutine or async generator where an item, or nothing, is due."""
+    kind = type(value)
+    if kind not in NO_ITEM or value is None:
+        return
+    if kind is GeneratorType:
+        remedy = 'to emit many items, set emits = "many" on the class or yield them from process'
+    else:
+        remedy = "it is async, which is not supported by this version; make it a plain method"
+    error = TypeError(f"{class_name(node)}.{method} gave a {kind.__name__.replace('_', ' ')}; {remedy}")
+    if kind is not AsyncGeneratorType:
+        try:
+            value.close()
+        except Exception as failure:
+            raise error from failure
+    raise error
+
+
+def emitted_many(node: Any, value: Any) -> Iterable[Any]:
+    """Return the items of what ``process`` of a many-node gave; None is none."""
+    if value is None:
+        return ()
+    if type(value) is not GeneratorType:
+        refuse_lazy(node, "process", value)
+    if not is_iterable(value):
+        raise TypeError(
+            f"{class_name(node)}.process gave a {type(value).__name__}, which is not iterable; "
+            'emits = "many" promises an iterable of items'
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def series(node: Any, method: str, value: Any) -> Iterable[Any]:
+    """Return what ``flush`` or ``produce`` gave, if it is an iterable of items and not, in all likelihood, one item."""
+    if type(value) is not GeneratorType:
+        refuse_lazy(node, method, value)
+    if not is_iterable(value) or is_one_item(value):
+        raise TypeError(f"{class_name(node)}.{method} gave a {type(value).__name__}; return a list of items")
+    return value  # type: ignore[no-any-return]
+
+
+def is_iterable(value: object) -> bool:
+    """Whether `iter` takes `value`; nothing of it is called."""
+    return hasattr(value, "__iter__") or hasattr(value, "__getitem__")
+
+
+def is_one_item(value: Any) -> bool:
+    """Whether `value` is text, bytes, a mapping or an array: iterable, but hardly a list of items."""
+    if isinstance(value, (str, Mapping)) or hasattr(value, "__array__"):
+        return True
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
+def class_name(node: Any) -> str:
+    """Return the name of the class of `node`, inside any wrappers."""
+    return type(innermost(node)).__name__

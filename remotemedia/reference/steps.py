@@ -1,0 +1,360 @@
+"""What a run is made of: a `Step` for each node, which the items travel between through `Inlet` objects.
+
+Made anew by `lay_out` for each run, which owns them. Nothing here refers to a run, and no step to another step (scopes
+go by name), so all of it is freed with the run, without a garbage collector.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import perf_counter_ns
+from typing import Any
+
+from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.reference.graph import RUN, Graph, Scopes
+from remotemedia.traits import Traits, fault_of, read_traits
+
+
+class Inlet:
+    """The end of a connection. It holds the one item at most that a pass brings; None is no item."""
+
+    __slots__ = ("delivered", "item", "source")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.item: Any = None
+        self.delivered = 0
+
+    def put(self, item: Any) -> None:
+        """Leave `item` for the step behind."""
+        self.item = item
+
+    def take(self) -> Any:
+        """Return what waits, or None."""
+        item, self.item = self.item, None
+        return item
+
+
+class Queue(Inlet):
+    """The end of a connection into a merge, which may bring many items in one pass."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
+        self.waiting: deque[Any] = deque()
+
+    def put(self, item: Any) -> None:
+        """Let `item` stand in line."""
+        self.waiting.append(item)
+
+    def take(self) -> Any:
+        """Return the first in line, or None."""
+        return self.waiting.popleft() if self.waiting else None
+
+
+class Tap:
+    """Where a node with ``is_output_node`` leaves its outputs; a stream keeps none of them."""
+
+    def __init__(self, node_id: str) -> None:
+        self.id = node_id
+        self.kept: list[Any] | None = None
+
+    def put(self, item: Any) -> None:
+        """Keep `item`."""
+        if self.kept is not None:
+            self.kept.append(item)
+
+
+class Clock:
+    """Adds up the time spent in a node's calls."""
+
+    def __init__(self) -> None:
+        self.time_ns = 0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function`, its time counted."""
+
+        def measured(*args: Any) -> Any:
+            began_ns = perf_counter_ns()
+            try:
+                return function(*args)
+            finally:
+                self.time_ns += perf_counter_ns() - began_ns
+
+        return measured
+
+
+class Step:
+    """A node in its place: what it is, where its items come from and go to, and its counts.
+
+    Attributes
+    ----------
+    rank, position : int
+        Its place in the topological order, and in the manifest; the latter names the scope that it opens.
+    inlets : list of Inlet
+        One for each connection, in manifest order; for a source the one that the input is put into.
+    targets : list of Inlet or Tap
+        Where its outputs are put.
+    plain : bool
+        Each pass gives it one item at most and gets one at most out of it, and so it is with all that it feeds.
+        Anything else (many, flush, producer, merge, join, copy, and what feeds a merge) is not plain.
+    """
+
+    __slots__ = (
+        "cleanup",
+        "clock",
+        "copies",
+        "failed",
+        "filtered",
+        "flush",
+        "flushed",
+        "id",
+        "inlet",
+        "inlets",
+        "joins",
+        "node",
+        "out",
+        "partial",
+        "passed",
+        "plain",
+        "position",
+        "process",
+        "produce",
+        "rank",
+        "sink",
+        "spec",
+        "targets",
+        "traits",
+        "type",
+    )
+
+    def __init__(self, rank: int, position: int, node: Any, spec: Any, traits: Traits, timed: bool = False) -> None:
+        self.rank = rank
+        self.position = position
+        self.node = node
+        self.spec = spec
+        self.traits = traits
+        self.id: str = spec.id
+        self.type: str = spec.node_type
+        self.inlets: list[Inlet] = []
+        self.targets: list[Inlet | Tap] = []
+        self.joins = False
+        self.partial = spec.join_missing == "partial"
+        self.copies = spec.copy is True
+        self.sink = self.plain = False
+        self.clock = Clock() if timed else None
+        self.passed = self.filtered = self.failed = self.out = self.flushed = 0
+        self.process: Callable[[Any], Any] = unbound
+        self.flush: Callable[[], Any] = unbound
+        self.produce: Callable[[], Any] = unbound
+        self.cleanup: Callable[[], Any] | None = None
+
+    def bind(self) -> None:
+        """Look up what the run calls (once, when all nodes are initialized)."""
+        self.cleanup = getattr(self.node, "cleanup", None)
+        if self.traits.produces:
+            self.produce = self.timed(self.node.produce)
+        else:
+            self.process = self.timed(self.node.process)
+        if self.traits.flushes:
+            self.flush = self.timed(self.node.flush)
+
+    def release(self) -> None:
+        """Let go of the node, and of items on their way to it."""
+        self.node = self.cleanup = None
+        self.process = self.flush = self.produce = unbound
+        self.drop_items()
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `function`, its time counted if this run is timed."""
+        return function if self.clock is None else self.clock.timed(function)
+
+    def arrivals(self) -> Iterator[Any]:
+        """Give what the node is to be called with in this pass."""
+        if self.joins:
+            branches = {inlet.source: item for inlet in self.inlets if (item := self._take(inlet)) is not None}
+            if len(branches) == len(self.inlets) or (branches and self.partial):
+                yield branches
+            elif branches:
+                self.filtered += 1
+        else:
+            for inlet in self.inlets:
+                while (item := self._take(inlet)) is not None:
+                    yield item
+
+    def drop_items(self) -> None:
+        """Forget what is on its way to the node."""
+        for inlet in self.inlets:
+            while inlet.take() is not None:
+                pass
+
+    @property
+    def calls(self) -> int:
+        """How many calls there were: ``in`` of R14. A call that has emitted something counts as passed at once."""
+        return self.passed + self.filtered + self.failed
+
+    def counts(self) -> dict[str, int]:
+        """Return the counts of R14."""
+        counts = {
+            "in": self.calls,
+            "passed": self.passed,
+            "filtered": self.filtered,
+            "failed": self.failed,
+            "out": self.out if self.traits.many else self.passed,  # any other gives one item when it passes
+            "flushed": self.flushed,
+        }
+        if self.clock is not None:
+            counts["time_ns"] = self.clock.time_ns
+        return counts
+
+    def delivered(self, inlet: Inlet) -> int:
+        """Return how many items came to the node by `inlet`: where it is the only one, one for each call."""
+        return inlet.delivered if len(self.inlets) > 1 else self.calls
+
+    def _take(self, inlet: Inlet) -> Any:
+        item = inlet.take()
+        if item is not None:
+            inlet.delivered += 1
+        return item
+
+
+class Program:
+    """The steps of a run, and the order they run in.
+
+    Attributes
+    ----------
+    graph : Graph
+        The graph.
+    steps : list of Step
+        All, in topological order.
+    scopes : dict of int to list of Step
+        The steps of each scope, in topological order. A node that opens none has an empty one. Behind a sink that is
+        not plain stands its outlet.
+    outer : dict of int to int or None
+        See `Scopes.outer`.
+    taps : list of Tap
+        Of the nodes with ``is_output_node`` that are no sinks.
+    """
+
+    def __init__(self, graph: Graph, at: dict[int, Step], scopes: Scopes, taps: list[Tap]) -> None:
+        self.graph = graph
+        self.steps = [at[u] for u in graph.order]
+        self.in_manifest_order = [at[u] for u in range(len(graph.ids))]
+        self.scopes: dict[int, list[Step]] = {u: [] for u in graph.order}
+        self.scopes.update((scope, [at[u] for u in members]) for scope, members in scopes.members.items())
+        self.outer = scopes.outer
+        self.outlets = [outlet_of(step) for step in self.steps if step.sink and not step.plain]
+        for outlet in self.outlets:
+            self.scopes[outlet.position].append(outlet)
+        self.taps = taps
+        self.sinks = [step.id for step in self.steps if step.sink]
+        self.inputs = [
+            at[u].inlets[0] for u in graph.order if not graph.incoming[u] and not at[u].traits.produces
+        ]
+        self.flushers = [step for step in self.steps if step.traits.flushes]
+        self.producers = [step for step in self.steps if step.traits.produces]
+
+    def drop_items(self) -> None:
+        """Forget every item that is on its way."""
+        for step in self.steps + self.outlets:
+            step.drop_items()
+
+    def connections(self) -> dict[str, dict[str, int]]:
+        """Return the counts of the connections (R14), in manifest order."""
+        nth = dict.fromkeys(range(len(self.graph.ids)), 0)
+        counts = {}
+        for _, target in self.graph.connections:
+            step = self.in_manifest_order[target]
+            inlet = step.inlets[nth[target]]
+            nth[target] += 1
+            delivered = step.delivered(inlet)
+            counts[f"{inlet.source}->{step.id}"] = {"sent": delivered, "delivered": delivered, "dropped": 0}
+        return counts
+
+
+def outlet_of(step: Step) -> Step:
+    """Return a plain step, no node of the graph, that emits what the sink `step` puts into it."""
+    outlet = Step(step.rank, step.position, None, step.spec, Traits(many=False, flushes=False, produces=False))
+    outlet.process = identity
+    outlet.inlet = Inlet(step.id)
+    outlet.inlets = [outlet.inlet]
+    outlet.plain = outlet.sink = True
+    step.targets.append(outlet.inlet)
+    return outlet
+
+
+def identity(item: Any) -> Any:
+    """Return `item`."""
+    return item
+
+
+def unbound(*args: Any) -> Any:
+    """Stand for a method that is not looked up yet, or not any more."""
+    raise AssertionError("a node was called outside its life")
+
+
+def lay_out(specs: list[Any], graph: Graph, nodes: dict[int, Any], timed: bool) -> Program:
+    """Return the program for `graph` with these `nodes` (by position).
+
+    Raises
+    ------
+    ManifestError
+        With every fault that only the instances show: what this version cannot run, producers that are fed, joins
+        across scopes.
+    """
+    traits = {u: read_traits(nodes[u]) for u in graph.order}
+    joins = [spec.fan_in == "join" and bool(graph.incoming[u]) for u, spec in enumerate(specs)]
+    merges = [len(numbers) > 1 and not joins[u] for u, numbers in enumerate(graph.incoming)]
+    scopes = Scopes(graph, [traits[u].opens or merges[u] for u in range(len(specs))], merges)
+
+    faults = []
+    for u, spec in enumerate(specs):
+        name = f"node {spec.id!r} ({spec.node_type})"
+        fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
+        if fault is None and traits[u].produces and graph.incoming[u]:
+            feeders = ", ".join(repr(graph.ids[p]) for p in graph.predecessors(u))
+            what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {feeders}"
+            fault = ManifestIssue(f"$.nodes[{u}]", f"{what}; remove the connection, or write process() instead")
+        if fault is None and joins[u]:
+            fault = fault_of_join(graph, scopes, merges, u)
+        if fault is not None:
+            faults.append(fault)
+    if faults:
+        raise ManifestError(faults)
+
+    at = {u: Step(rank, u, nodes[u], specs[u], traits[u], timed) for rank, u in enumerate(graph.order)}
+    for u, step in at.items():
+        step.joins = joins[u]
+        step.sink = not graph.outgoing[u]
+        step.inlets = [(Queue if merges[u] else Inlet)(graph.ids[p]) for p in graph.predecessors(u)] or [Inlet("")]
+        step.inlet = step.inlets[0]
+        for number, inlet in zip(graph.incoming[u], step.inlets, strict=False):
+            at[graph.connections[number][0]].targets.append(inlet)
+    taps = []
+    for u, step in at.items():
+        if specs[u].is_output_node is True and not step.sink:
+            taps.append(Tap(step.id))
+            step.targets.append(taps[-1])
+        special = u in scopes.members or joins[u] or step.copies
+        step.plain = not special and all(type(target) is Inlet for target in step.targets)
+    return Program(graph, at, scopes, taps)
+
+
+def fault_of_join(graph: Graph, scopes: Scopes, merges: list[bool], u: int) -> ManifestIssue | None:
+    """Return why the branches of join `u` cannot be paired, or None: they must emit in one scope."""
+    emitted_in = {p: scopes.emitted_in(p) for p in graph.predecessors(u)}
+    openers = sorted(set(emitted_in.values()))
+    if len(openers) == 1:
+        return None
+    places = [
+        f"{graph.ids[p]!r} once per " + ("input item" if scope == RUN else f"output of {graph.ids[scope]!r}")
+        for p, scope in emitted_in.items()
+    ]
+    merging = [repr(graph.ids[scope]) for scope in openers if scope != RUN and merges[scope]]
+    remedy = "let all branches begin behind the same opener, or merge them"
+    if merging:
+        remedy = f'give {", ".join(merging)} "fan_in": "join" and "join_missing": "partial" in place of a merge'
+    what = f"join {graph.ids[u]!r} cannot pair its branches, which emit in different scopes: {', '.join(places)}"
+    return ManifestIssue(f"$.nodes[{u}]", f"{what}; {remedy}")

@@ -1,0 +1,282 @@
+"""How items travel: passes over scopes, under the error policy (contract §2). Read `Travel.drive` first.
+
+A pass runs the steps of a scope in topological order. A step takes the item that waits in its inlet, calls its node,
+and puts the output into the inlets of the steps behind. At an opener the scope is left for a while: for each of its
+outputs the steps of the scope that it opens are run (`Travel._visit`), and there may be openers among them; what is to
+go on later stands on a list, never on the C stack. All of it is lazy: what a sink emits leaves the generator before
+anything else happens, so a list of results, a session's `process` and a stream are the same passes, consumed
+differently.
+"""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.errors import InputError, NodeError, SessionClosedError, detach
+from remotemedia.items import refusal
+from remotemedia.reference.graph import RUN
+from remotemedia.reference.lifecycle import raise_other
+from remotemedia.reference.returns import NO_ITEM, emitted_many, refuse_lazy, series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from remotemedia.reference.lifecycle import Lifecycle
+    from remotemedia.reference.steps import Program, Step
+
+END = object()
+Emission = tuple[str, Any]  # sink id, item
+
+
+class Call:
+    """One call of ``process``, ``flush`` or ``produce`` that may give many items; in flight until it gave the last."""
+
+    def __init__(self, step: Step, phase: str, item: Any = None) -> None:
+        self.step = step
+        self.phase = phase
+        self.item = item
+        self.emitted = False
+        self.iterator: Iterator[Any] | None = None  # None until the node has been called
+
+    def start(self) -> None:
+        """Call the node; what it gives comes from `pull`, which ends with `END`."""
+        step, node = self.step, self.step.node
+        if self.phase == "process":
+            if step.copies:
+                self.phase = "copy"
+                self.item = copy.deepcopy(self.item)
+                self.phase = "process"
+            given = step.process(self.item)
+            items = emitted_many(node, given) if step.traits.many else (given,)
+        elif self.phase == "flush":
+            given = step.flush()
+            items = () if given is None else series(node, "flush", given)
+        else:
+            items = series(node, "produce", step.produce())
+        self.iterator = iter(items)
+        self.pull = step.timed(partial(next, self.iterator, END))
+
+
+class Travel:
+    """The passes of one run or session, and what became of its items.
+
+    Attributes
+    ----------
+    items_in, refused : int
+        Input items pulled (or produced), and those among them that are no items.
+    failures : list of (key, error)
+        Under ``"collect"``, what failed in the call that is running; the keys give the order of R34.
+    stopping : bool
+        Set by any thread: let the running call end at its next item.
+    """
+
+    def __init__(self, program: Program, policy: str, lifecycle: Lifecycle) -> None:
+        self._program = program
+        self._policy = policy
+        self._lifecycle = lifecycle
+        self._calls: list[Call] = []  # in flight, the innermost last
+        self._index: int | None = None  # of the input item under way; None in a flush
+        self._next_index = 0
+        self.items_in = self.refused = 0
+        self.failures: list[tuple[tuple[bool, int, int], NodeError | InputError]] = []
+        self.stopping = False
+
+    def drive(self, passes: Iterator[list[Step]]) -> Iterator[Emission]:
+        """Make one pass after the other; give what the sinks emit.
+
+        While a scope inside a scope is run, the rest of the outer one waits on `suspended`.
+        """
+        suspended: list[Iterator[Step]] = []
+        for scope in passes:
+            steps = iter(scope)
+            while True:
+                for step in steps:
+                    if not step.plain:
+                        suspended.append(steps)
+                        steps = self._visit(step)
+                        break
+                    item = step.inlet.item
+                    if item is None:
+                        continue
+                    step.inlet.item = None
+                    process = step.process
+                    try:
+                        output = process(item)
+                        if output is None:
+                            step.filtered += 1
+                            continue
+                        if type(output) in NO_ITEM:
+                            refuse_lazy(step.node, "process", output)
+                    except BaseException as error:
+                        self._failed(step, "process", error, item)
+                        continue
+                    step.passed += 1
+                    for target in step.targets:
+                        target.item = output
+                    if step.sink:
+                        yield step.id, output
+                else:  # the scope is through
+                    if not suspended:
+                        break
+                    steps = suspended.pop()
+            item = output = None  # nothing of this pass is held while the next item is made
+
+    def _visit(self, step: Step) -> Iterator[Step]:
+        """Call a node that is not plain; for each of its outputs give the steps of the scope that it opens."""
+        for item in step.arrivals():
+            call = Call(step, "process", item)
+            while (output := self._next(call)) is not None:
+                for target in step.targets:
+                    target.put(output)
+                yield from self._program.scopes[step.position]
+
+    def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Step]]:
+        """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
+        self._next_index = first
+        for item in items:
+            self._check_stop()
+            self._count_input()
+            if type(item) in NO_ITEM:
+                self._refuse(item)
+                continue
+            for inlet in self._program.inputs:
+                inlet.put(item)
+            del item
+            yield self._program.scopes[RUN]
+            self._check_stop()
+
+    def produced(self) -> Iterator[list[Step]]:
+        """Give the passes of what the producers make, one producer after the other, each to its end."""
+        self._next_index = 0
+        for step in self._program.producers:
+            yield from self._below(Call(step, "produce"))
+
+    def flushes(self) -> Iterator[list[Step]]:
+        """Give the passes of what the nodes held back, in topological order."""
+        self._index = None
+        for step in self._program.flushers:
+            self._lifecycle.log("flush", step)
+            yield from self._below(Call(step, "flush"))
+
+    def close_calls(self) -> None:
+        """Close all calls in flight, innermost first."""
+        while self._calls:
+            self._close_innermost()
+
+    def _below(self, call: Call) -> Iterator[list[Step]]:
+        """For each item of `call` give the passes below its node: the scope that it opens, then those around it."""
+        step, program = call.step, self._program
+        while (output := self._next(call)) is not None:
+            for target in step.targets:
+                target.put(output)
+            scope: int | None = step.position
+            while scope is not None:
+                yield program.scopes[scope]
+                scope = program.outer[scope]
+
+    def _next(self, call: Call) -> Any:
+        """Return the next item of `call`; None at its end, or if it failed and the run goes on."""
+        step, item = call.step, None
+        while item is None:
+            self._check_stop()
+            try:
+                if call.iterator is None:
+                    self._calls.append(call)
+                    call.start()
+                item = call.pull()
+                if item is not END:
+                    refuse_lazy(step.node, call.phase, item)
+            except BaseException as error:
+                self._count_failure(call)
+                self._failed(step, call.phase, error, call.item)
+                self._close_innermost()
+                return None
+        if item is END:
+            del self._calls[-1]
+            if call.phase == "process" and not call.emitted:
+                step.filtered += 1
+            return None
+        self._count_output(call)
+        return item
+
+    def _close_innermost(self) -> None:
+        """Close the iterator of the innermost call in flight; what it raises counts as a cleanup error (R11)."""
+        call = self._calls[-1]
+        del self._calls[-1]
+        try:
+            getattr(call.iterator, "close", lambda: None)()
+        except Exception as error:
+            failure = NodeError.of(error, node_id=call.step.id, node_type=call.step.type, phase="cleanup")
+            self._lifecycle.failures.append(failure)
+
+    def _check_stop(self) -> None:
+        if self.stopping:
+            raise SessionClosedError("closed while it was running")
+
+    # --- counts ---
+
+    def _count_input(self) -> None:
+        self._index = self._next_index
+        self._next_index += 1
+        self.items_in += 1
+
+    def _count_output(self, call: Call) -> None:
+        """Count an item that `call` gave. A call passes with its first one, so the counts add up at any moment."""
+        step = call.step
+        if call.phase == "flush":
+            step.flushed += 1
+        elif call.phase == "produce":
+            step.passed += 1
+            self._count_input()
+        else:
+            step.out += 1
+            step.passed += not call.emitted
+        call.emitted = True
+
+    def _count_failure(self, call: Call) -> None:
+        """Take back that `call` passed. A producer fails in place of an item, whose index that takes."""
+        if call.phase == "produce":
+            self._count_input()
+        elif call.phase != "flush":
+            call.step.passed -= call.emitted
+
+    # --- errors ---
+
+    def _failed(self, step: Step, phase: str, error: BaseException, item: Any) -> None:
+        """Do what the policy says with what a node raised; called while that is being handled."""
+        ends_run = phase == "flush"
+        step.failed += not ends_run
+        if not isinstance(error, Exception):
+            raise_other(error, None)
+        if self._policy == "skip" and not ends_run:
+            return
+        failure = NodeError.of(
+            error, node_id=step.id, node_type=step.type, phase=phase, item_index=self._index, item=item
+        )
+        try:
+            if self._policy == "stop" or ends_run:
+                raise failure
+            self._keep(failure, step.rank)
+        finally:
+            del failure  # it would hold this frame, which would hold it
+
+    def _refuse(self, item: Any) -> None:
+        """Do what the policy says with an input that is no item."""
+        assert self._index is not None
+        self.refused += 1
+        error = refusal(item, self._index)
+        assert error is not None
+        try:
+            if self._policy == "stop":
+                raise error
+            if self._policy == "collect":
+                self._keep(error, -1)
+        finally:
+            del error
+
+    def _keep(self, error: NodeError | InputError, rank: int) -> None:
+        detach(error)
+        index = error.item_index
+        self.failures.append(((index is None, index or 0, rank), error))
