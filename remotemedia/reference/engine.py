@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
 from remotemedia.items import iterate
 from remotemedia.reference.graph import Graph
-from remotemedia.reference.lifecycle import Lifecycle, raise_other
+from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
 from remotemedia.reference.steps import Program, Step, lay_out
 from remotemedia.reference.travel import Emission, Travel
@@ -49,8 +49,8 @@ class Run:
         self._used = self._ended = False
         self._processed = 0  # calls of `process`
         self._busy_ns = 0
-        self._begin()
-        self._began_ns: int | None = None  # beginning of the call that is running
+        self._began_ns: int | None = None  # of the call that is running
+        self._clear()
 
     def initialize(self) -> None:
         """Initialize every node in topological order."""
@@ -61,7 +61,7 @@ class Run:
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult:
         """Drive `items` through (None: what the producers give), then flush."""
         result = self._execute(items)
-        self._begin()  # a session does not hold on to what it handed out
+        self._clear()  # a session does not hold on to what it handed out
         return result
 
     def whole(self, items: Iterable[Any] | None) -> ExecutionResult:
@@ -70,9 +70,9 @@ class Run:
             self.initialize()
             result = self._execute(items)
         except BaseException as error:
-            raise_other(self.end(error), error)
+            raise_any(self.end(error), but=error)
             raise
-        raise_other(self.end(None), None)
+        raise_any(self.end(None))
         return result
 
     def process(self, item: Any) -> list[Any]:
@@ -102,8 +102,9 @@ class Run:
         """Leave the stream early: drop what is in flight, flush nothing."""
         self._stream = None
         self._lifecycle.persist(self._travel.close_calls, self._program.drop_items)
-        self._begin()
-        raise_other(self._lifecycle.settle(None), None)
+        self._stop_clock()
+        self._clear()
+        raise_any(self._lifecycle.settle(None))
 
     def result(self) -> ExecutionResult:
         """Return the result of the `execute` or the stream that has come to its end."""
@@ -145,23 +146,27 @@ class Run:
         final = lifecycle.settle(error)
         if isinstance(final, RemoteMediaError) and final.partial is None:
             final.partial = self.partial()
-        self._begin()
-        self._began_ns = None
+        self._clear()
         return final
 
     # --- the record of one call into the run: what the sinks emitted, what failed, what was counted ---
 
     def _begin(self, before: dict[str, Any] | None = None, *, keep: bool = True) -> None:
-        """Start a record; `before` are the counts of earlier calls. A stream keeps no outputs."""
-        sinks, taps = self._program.sinks, self._program.taps
+        """Start a record; `before` are the counts of earlier calls. A stream does not keep outputs."""
+        self._clear(before)
+        for tap in self._program.taps if keep else ():
+            tap.kept = self._outputs[tap.source]
+        self._began_ns = perf_counter_ns()
+
+    def _clear(self, before: dict[str, Any] | None = None) -> None:
         self._before = before
         self._results: list[Any] = []
-        self._outputs: dict[str, list[Any]] = {sink: [] for sink in sinks} if len(sinks) > 1 else {sinks[0]: self._results}
-        for tap in taps:
-            self._outputs[tap.id] = []
-            tap.kept = self._outputs[tap.id] if keep else None
+        self._outputs: dict[str, list[Any]] = {node_id: [] for node_id in self._program.output_ids}
+        if len(self._program.sinks) == 1:
+            self._outputs[self._program.sinks[0]] = self._results
+        for tap in self._program.taps:
+            tap.kept = None
         self._travel.failures = []
-        self._began_ns = perf_counter_ns()
 
     def _counts_before(self) -> dict[str, Any] | None:
         """Return the counts that are not the next call's. What `initialize` took is the first call's."""
@@ -186,7 +191,7 @@ class Run:
         finally:
             self.errors += self._failed()
         results = self._results
-        self._begin()
+        self._clear()
         return results
 
     def _collect(self, passes: Iterator[list[Step]]) -> None:

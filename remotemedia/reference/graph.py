@@ -7,8 +7,10 @@ checked when the manifest is.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RUN = -1
 """The outermost scope, which no opener opens."""
@@ -55,7 +57,7 @@ class Graph:
         }
 
     def _execution_order(self) -> list[int]:
-        """Always the node that stands first in the manifest among those whose predecessors have all been placed."""
+        """Of the nodes whose predecessors are all placed, place the one that stands first in the manifest."""
         missing = [len(numbers) for numbers in self.incoming]
         ready = [u for u, count in enumerate(missing) if count == 0]
         order = []

@@ -101,10 +101,10 @@ class Lifecycle:
             raise NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase) from error
 
 
-def raise_other(final: BaseException | None, error: BaseException | None) -> None:
-    """Raise `final`, unless it is None or `error`; this frame, which is in its traceback then, does not hold it."""
+def raise_any(error: BaseException | None, but: BaseException | None = None) -> None:
+    """Raise `error`, unless it is None or `but`; this frame, which is in its traceback then, does not hold it."""
     try:
-        if final is not None and final is not error:
-            raise final
+        if error is not None and error is not but:
+            raise error
     finally:
-        del final, error
+        del error, but

@@ -7,13 +7,15 @@ go by name), so all of it is freed with the run, without a garbage collector.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import ManifestError, ManifestIssue
 from remotemedia.reference.graph import RUN, Graph, Scopes
 from remotemedia.traits import Traits, fault_of, read_traits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Inlet:
@@ -54,11 +56,13 @@ class Queue(Inlet):
         return self.waiting.popleft() if self.waiting else None
 
 
-class Tap:
+class Tap(Inlet):
     """Where a node with ``is_output_node`` leaves its outputs; a stream keeps none of them."""
 
-    def __init__(self, node_id: str) -> None:
-        self.id = node_id
+    __slots__ = ("kept",)
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source)
         self.kept: list[Any] | None = None
 
     def put(self, item: Any) -> None:
@@ -95,7 +99,9 @@ class Step:
         Its place in the topological order, and in the manifest; the latter names the scope that it opens.
     inlets : list of Inlet
         One for each connection, in manifest order; for a source the one that the input is put into.
-    targets : list of Inlet or Tap
+    inlet : Inlet
+        The first of them; the only one, if the step is plain.
+    targets : list of Inlet
         Where its outputs are put.
     plain : bool
         Each pass gives it one item at most and gets one at most out of it, and so it is with all that it feeds.
@@ -138,8 +144,9 @@ class Step:
         self.traits = traits
         self.id: str = spec.id
         self.type: str = spec.node_type
-        self.inlets: list[Inlet] = []
-        self.targets: list[Inlet | Tap] = []
+        self.inlet = Inlet("")
+        self.inlets = [self.inlet]
+        self.targets: list[Inlet] = []
         self.joins = False
         self.partial = spec.join_missing == "partial"
         self.copies = spec.copy is True
@@ -250,9 +257,8 @@ class Program:
             self.scopes[outlet.position].append(outlet)
         self.taps = taps
         self.sinks = [step.id for step in self.steps if step.sink]
-        self.inputs = [
-            at[u].inlets[0] for u in graph.order if not graph.incoming[u] and not at[u].traits.produces
-        ]
+        self.output_ids = self.sinks + [tap.source for tap in taps]
+        self.inputs = [at[u].inlets[0] for u in graph.order if not graph.incoming[u] and not at[u].traits.produces]
         self.flushers = [step for step in self.steps if step.traits.flushes]
         self.producers = [step for step in self.steps if step.traits.produces]
 
@@ -263,12 +269,10 @@ class Program:
 
     def connections(self) -> dict[str, dict[str, int]]:
         """Return the counts of the connections (R14), in manifest order."""
-        nth = dict.fromkeys(range(len(self.graph.ids)), 0)
+        inlets = [iter(step.inlets) for step in self.in_manifest_order]
         counts = {}
         for _, target in self.graph.connections:
-            step = self.in_manifest_order[target]
-            inlet = step.inlets[nth[target]]
-            nth[target] += 1
+            step, inlet = self.in_manifest_order[target], next(inlets[target])
             delivered = step.delivered(inlet)
             counts[f"{inlet.source}->{step.id}"] = {"sent": delivered, "delivered": delivered, "dropped": 0}
         return counts
@@ -278,8 +282,6 @@ def outlet_of(step: Step) -> Step:
     """Return a plain step, no node of the graph, that emits what the sink `step` puts into it."""
     outlet = Step(step.rank, step.position, None, step.spec, Traits(many=False, flushes=False, produces=False))
     outlet.process = identity
-    outlet.inlet = Inlet(step.id)
-    outlet.inlets = [outlet.inlet]
     outlet.plain = outlet.sink = True
     step.targets.append(outlet.inlet)
     return outlet
@@ -328,10 +330,11 @@ def lay_out(specs: list[Any], graph: Graph, nodes: dict[int, Any], timed: bool) 
     for u, step in at.items():
         step.joins = joins[u]
         step.sink = not graph.outgoing[u]
-        step.inlets = [(Queue if merges[u] else Inlet)(graph.ids[p]) for p in graph.predecessors(u)] or [Inlet("")]
-        step.inlet = step.inlets[0]
-        for number, inlet in zip(graph.incoming[u], step.inlets, strict=False):
-            at[graph.connections[number][0]].targets.append(inlet)
+        if graph.incoming[u]:
+            step.inlets = [(Queue if merges[u] else Inlet)(graph.ids[p]) for p in graph.predecessors(u)]
+            step.inlet = step.inlets[0]
+            for p, inlet in zip(graph.predecessors(u), step.inlets, strict=True):
+                at[p].targets.append(inlet)
     taps = []
     for u, step in at.items():
         if specs[u].is_output_node is True and not step.sink:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.errors import InputError, NodeError, SessionClosedError, detach
 from remotemedia.items import refusal
 from remotemedia.reference.graph import RUN
-from remotemedia.reference.lifecycle import raise_other
+from remotemedia.reference.lifecycle import raise_any
 from remotemedia.reference.returns import NO_ITEM, emitted_many, refuse_lazy, series
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Travel:
         self._policy = policy
         self._lifecycle = lifecycle
         self._calls: list[Call] = []  # in flight, the innermost last
-        self._index: int | None = None  # of the input item under way; None in a flush
-        self._next_index = 0
+        self._index = -1  # of the input item under way
+        self._flushing = False
         self.items_in = self.refused = 0
         self.failures: list[tuple[tuple[bool, int, int], NodeError | InputError]] = []
         self.stopping = False
@@ -97,10 +97,11 @@ class Travel:
                         suspended.append(steps)
                         steps = self._visit(step)
                         break
-                    item = step.inlet.item
+                    inlet = step.inlet
+                    item = inlet.item
                     if item is None:
                         continue
-                    step.inlet.item = None
+                    inlet.item = None
                     process = step.process
                     try:
                         output = process(item)
@@ -110,7 +111,7 @@ class Travel:
                         if type(output) in NO_ITEM:
                             refuse_lazy(step.node, "process", output)
                     except BaseException as error:
-                        self._failed(step, "process", error, item)
+                        raise_any(self._verdict(step, "process", error, item))
                         continue
                     step.passed += 1
                     for target in step.targets:
@@ -134,28 +135,34 @@ class Travel:
 
     def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Step]]:
         """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
-        self._next_index = first
+        sources, scope = self._program.inputs, self._program.scopes[RUN]
+        self._index = first - 1
+        self._flushing = False
         for item in items:
-            self._check_stop()
-            self._count_input()
+            if self.stopping:
+                raise closed()
+            self._index += 1
+            self.items_in += 1
             if type(item) in NO_ITEM:
-                self._refuse(item)
+                raise_any(self._refusal(item))
                 continue
-            for inlet in self._program.inputs:
-                inlet.put(item)
+            for inlet in sources:
+                inlet.item = item
             del item
-            yield self._program.scopes[RUN]
-            self._check_stop()
+            yield scope
+            if self.stopping:  # before the next item is pulled, which may take its time
+                raise closed()
 
     def produced(self) -> Iterator[list[Step]]:
         """Give the passes of what the producers make, one producer after the other, each to its end."""
-        self._next_index = 0
+        self._index = -1
+        self._flushing = False
         for step in self._program.producers:
             yield from self._below(Call(step, "produce"))
 
     def flushes(self) -> Iterator[list[Step]]:
         """Give the passes of what the nodes held back, in topological order."""
-        self._index = None
+        self._flushing = True
         for step in self._program.flushers:
             self._lifecycle.log("flush", step)
             yield from self._below(Call(step, "flush"))
@@ -180,7 +187,8 @@ class Travel:
         """Return the next item of `call`; None at its end, or if it failed and the run goes on."""
         step, item = call.step, None
         while item is None:
-            self._check_stop()
+            if self.stopping:
+                raise closed()
             try:
                 if call.iterator is None:
                     self._calls.append(call)
@@ -190,7 +198,7 @@ class Travel:
                     refuse_lazy(step.node, call.phase, item)
             except BaseException as error:
                 self._count_failure(call)
-                self._failed(step, call.phase, error, call.item)
+                raise_any(self._verdict(step, call.phase, error, call.item))
                 self._close_innermost()
                 return None
         if item is END:
@@ -211,16 +219,7 @@ class Travel:
             failure = NodeError.of(error, node_id=call.step.id, node_type=call.step.type, phase="cleanup")
             self._lifecycle.failures.append(failure)
 
-    def _check_stop(self) -> None:
-        if self.stopping:
-            raise SessionClosedError("closed while it was running")
-
     # --- counts ---
-
-    def _count_input(self) -> None:
-        self._index = self._next_index
-        self._next_index += 1
-        self.items_in += 1
 
     def _count_output(self, call: Call) -> None:
         """Count an item that `call` gave. A call passes with its first one, so the counts add up at any moment."""
@@ -229,7 +228,8 @@ class Travel:
             step.flushed += 1
         elif call.phase == "produce":
             step.passed += 1
-            self._count_input()
+            self._index += 1
+            self.items_in += 1
         else:
             step.out += 1
             step.passed += not call.emitted
@@ -238,45 +238,44 @@ class Travel:
     def _count_failure(self, call: Call) -> None:
         """Take back that `call` passed. A producer fails in place of an item, whose index that takes."""
         if call.phase == "produce":
-            self._count_input()
+            self._index += 1
+            self.items_in += 1
         elif call.phase != "flush":
             call.step.passed -= call.emitted
 
     # --- errors ---
 
-    def _failed(self, step: Step, phase: str, error: BaseException, item: Any) -> None:
-        """Do what the policy says with what a node raised; called while that is being handled."""
+    def _verdict(self, step: Step, phase: str, error: BaseException, item: Any) -> BaseException | None:
+        """Return what to raise for what a node raised, None if the policy lets the run go on."""
         ends_run = phase == "flush"
         step.failed += not ends_run
         if not isinstance(error, Exception):
-            raise_other(error, None)
+            return error
         if self._policy == "skip" and not ends_run:
-            return
-        failure = NodeError.of(
-            error, node_id=step.id, node_type=step.type, phase=phase, item_index=self._index, item=item
-        )
-        try:
-            if self._policy == "stop" or ends_run:
-                raise failure
-            self._keep(failure, step.rank)
-        finally:
-            del failure  # it would hold this frame, which would hold it
+            return None
+        index = None if self._flushing else self._index
+        failure = NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase, item_index=index, item=item)
+        if self._policy == "stop" or ends_run:
+            return failure
+        self._keep(failure, step.rank)
+        return None
 
-    def _refuse(self, item: Any) -> None:
-        """Do what the policy says with an input that is no item."""
-        assert self._index is not None
+    def _refusal(self, item: Any) -> BaseException | None:
+        """Return what to raise for an input that is no item, None if the policy lets the run go on."""
         self.refused += 1
         error = refusal(item, self._index)
-        assert error is not None
-        try:
-            if self._policy == "stop":
-                raise error
-            if self._policy == "collect":
-                self._keep(error, -1)
-        finally:
-            del error
+        if self._policy == "stop":
+            return error
+        if self._policy == "collect" and error is not None:
+            self._keep(error, -1)
+        return None
 
     def _keep(self, error: NodeError | InputError, rank: int) -> None:
         detach(error)
         index = error.item_index
         self.failures.append(((index is None, index or 0, rank), error))
+
+
+def closed() -> SessionClosedError:
+    """Return what ends a run that was asked to stop."""
+    return SessionClosedError("closed while it was running")

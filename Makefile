@@ -1,0 +1,54 @@
+# `make run`: build, install, and find the speech in a real recording.   `make test`: everything that must hold.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := setup.py pyproject.toml $(wildcard _core/*.pyx _core/*.pxd)
+PYTHONS ?= python3.11 python3.12 python3.13
+
+.DELETE_ON_ERROR:
+.PHONY: run build test test-all lint fast bench bench-check clean
+
+run: $(STAMP)
+	$(BIN)/python examples/speech/run.py
+
+build: $(STAMP)
+
+$(STAMP): $(SOURCES)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --group lint --group test
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+lint: build
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest remotemedia._core --ignore-disjoint-bases --allowlist tests/typing/stubtest-allowlist.txt
+	$(BIN)/cython-lint _core
+
+test: lint
+	$(BIN)/python -m pytest -q
+
+fast: build
+	$(BIN)/python -m pytest -q -x -m 'not slow'
+
+# the suite on every CPython 3.11 to 3.13 found here, each in a venv of its own
+test-all: test
+	@for python in $(PYTHONS); do \
+	    path=$$(command -v $$python) || { echo "$$python: not found, left out"; continue; }; \
+	    $$path -c 'import venv' || continue; \
+	    echo "== $$python"; \
+	    $(MAKE) --no-print-directory fast PYTHON=$$path VENV=.venv-$$python || exit 1; \
+	done
+
+bench: build
+	$(BIN)/python asv_bench/ratios.py
+
+bench-check: build
+	$(BIN)/python asv_bench/ratios.py --check --runs 3
+
+clean:
+	rm -rf build dist .venv .venv-* *.egg-info remotemedia/_core/*.so
