@@ -43,6 +43,8 @@ cdef extern from "Python.h":
     PyTypeObject PyGen_Type, PyCoro_Type, PyAsyncGen_Type
     void* PyVectorcall_Function(PyObject* callable) noexcept
     PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
+    PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
+    int PyDict_SetItem(dict target, PyObject* key, PyObject* value) except -1
     PyObject* PyIter_Next(PyObject* iterator) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
@@ -406,18 +408,22 @@ cdef class Run:
     cdef object gather(self, Step* step):
         """The dict of a join, or None if it is not to be called."""
         cdef Plan plan = self.plan
-        cdef int k, edge
-        cdef int begin = plan.branch_heads[step.arg]
-        cdef int end = plan.branch_heads[step.arg + 1]
+        cdef Branch* branch = plan.branches + plan.branch_heads[step.arg]
+        cdef Branch* end = plan.branches + plan.branch_heads[step.arg + 1]
+        cdef list waiting = self.waiting
+        cdef Py_ssize_t missing = 0
         cdef dict joined = {}
-        for k in range(begin, end):
-            edge = plan.branches[k].edge
-            item = self.waiting[edge]
-            if item is not None:
-                joined[<object> plan.branches[k].key] = item
-                self.waiting[edge] = None
-                self.delivered[edge] += 1
-        if len(joined) == end - begin or (joined and plan.partial[step.arg]):
+        cdef PyObject* item
+        while branch < end:
+            item = PyList_GET_ITEM(waiting, branch.edge)
+            if <object> item is None:
+                missing += 1
+            else:
+                PyDict_SetItem(joined, branch.key, item)
+                waiting[branch.edge] = None
+                self.delivered[branch.edge] += 1
+            branch += 1
+        if missing == 0 or (joined and plan.partial[step.arg]):
             return joined
         if joined:
             self.steps[plan.call_at[step.node]].filtered += 1

@@ -6,12 +6,13 @@ instance, and serves many threads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import RegistryError
-from remotemedia.registry import NodeRegistry, factory_error, unknown_types
+from remotemedia.registry import Entry, NodeRegistry, factory_error, unknown_types
 from remotemedia.shared import SharedNodes
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Blueprint:
         Where the node types are looked up.
     shared : SharedNodes
         The executor's shared instances.
+    instances : mapping of str to node
+        Nodes given by the program, by node id; their types need not be registered.
 
     Raises
     ------
@@ -40,7 +43,13 @@ class Blueprint:
         Naming every node whose type is unknown.
     """
 
-    def __init__(self, manifest: Manifest, registry: NodeRegistry, shared: SharedNodes) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        registry: NodeRegistry,
+        shared: SharedNodes,
+        instances: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.graph: PipelineGraph = manifest.graph
         self.specs = tuple(manifest.nodes)
         self.connections = tuple(manifest.connections)
@@ -48,9 +57,16 @@ class Blueprint:
         self.factories: list[Factory] = []
         self.plan: Any = None  # the engine's, for the kinds of nodes that were met last
         try:
-            entries = [registry.entry(spec.node_type) for spec in self.specs]
+            entries = [
+                registry.entry(spec.node_type)
+                if spec.id not in instances
+                else Entry(spec.node_type, partial(_same, instances[spec.id]))
+                for spec in self.specs
+            ]
         except RegistryError:
-            every = unknown_types(registry, ((i, s.id, s.node_type) for i, s in enumerate(self.specs)))
+            every = unknown_types(
+                registry, ((i, s.id, s.node_type) for i, s in enumerate(self.specs) if s.id not in instances)
+            )
             if every is None:
                 raise
             raise every from None
@@ -73,3 +89,7 @@ class Blueprint:
         wrapped = factory_error(spec.node_type, error, spec.id)
         wrapped.__cause__ = error
         return wrapped
+
+
+def _same(instance: Any) -> Any:
+    return instance

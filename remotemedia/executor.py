@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -74,12 +74,25 @@ class Executor:
         self._registry = NodeRegistry() if registry is None else registry
         self._blueprints: dict[int, tuple[weakref.ref[Manifest], int, Blueprint]] = {}
         self._shared = SharedNodes()
+        self._instances: Mapping[str, Any] = {}
         self._closed = False
 
     @classmethod
     def with_registry(cls, registry: NodeRegistry, *, engine: str | None = None) -> Self:
         """Return an executor that looks node types up in `registry`."""
         return cls(registry, engine=engine)
+
+    @classmethod
+    def with_instances(
+        cls, instances: Mapping[str, Any], registry: NodeRegistry | None = None, *, engine: str | None = None
+    ) -> Self:
+        """Return an executor that runs given node instances, by node id, in place of making those nodes anew.
+
+        Each instance runs in one run at a time; another at the same time is a `SessionBusyError`.
+        """
+        executor = cls(registry, engine=engine)
+        executor._instances = dict(instances)
+        return executor
 
     @property
     def engine(self) -> str:
@@ -224,7 +237,7 @@ class Executor:
     def _blueprint(self, given: ManifestLike) -> Blueprint:
         version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale
         manifest = Manifest.coerce(given)
-        blueprint = Blueprint(manifest, self._registry, self._shared)
+        blueprint = Blueprint(manifest, self._registry, self._shared, self._instances)
         if manifest is given:
             key = id(manifest)
             blueprints = self._blueprints

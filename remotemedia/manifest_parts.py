@@ -7,6 +7,7 @@ collects every fault is compiled from them (`remotemedia.manifest_faults`), and 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -227,33 +228,31 @@ class Connection(_ConnectionOptions, frozen=True):
     to: str
 
 
-def plain(value: Any) -> Any:
-    """Return a part as the dict that its JSON is: unset keys left out, free values by reference."""
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if not isinstance(value, Part):
-        return value
-    tree = {}
-    for name, key, default in _fields(type(value)):
-        found = getattr(value, name)
-        if found is not default and not (type(found) is type(default) and found == default):
-            tree[key] = plain(found) if isinstance(found, (Part, tuple, list)) and key not in _FREE else found
+def plain(part: Part) -> dict[str, Any]:
+    """Return a part as the object that it is in JSON: unset keys left out, free values by reference."""
+    tree: dict[str, Any] = {}
+    for name, key, default in _fields(type(part)):
+        value = getattr(part, name)
+        if value is default or (type(value) is type(default) and value == default):
+            continue
+        if isinstance(value, Part):
+            value = plain(value)
+        elif isinstance(value, (list, tuple)) and key in ("nodes", "connections"):
+            value = [plain(item) if isinstance(item, Part) else item for item in value]
+        tree[key] = value
     extra = tree.pop(EXTRA_KEY, None)
-    return tree if extra is None else {**extra, **tree}
+    if isinstance(extra, dict):
+        tree.update({f"extra.{key}" if key in tree else key: value for key, value in extra.items()})
+    elif extra is not None:
+        tree["extra"] = extra  # a field filled by hand with something else; the walk refuses it
+    return tree
 
 
-_FREE = frozenset({"description", "comment", "params", "metadata"})
-_known_fields: dict[type, list[tuple[str, str, Any]]] = {}
-
-
+@cache
 def _fields(part: type[Part]) -> list[tuple[str, str, Any]]:
-    """Return attribute, JSON key and default of each field of `part`; no value is identical to the last if required."""
-    known = _known_fields.get(part)
-    if known is None:
-        known = [
-            (f.name, f.encode_name, {} if f.default_factory is dict else f.default)
-            for f in msgspec.structs.fields(part)
-        ]
-        known.sort(key=lambda field: field[1] in ("description", "comment", EXTRA_KEY))
-        _known_fields[part] = known
-    return known
+    """Return attribute, JSON key and default of each field of `part`, the free ones last."""
+    fields = [
+        (field.name, field.encode_name, {} if field.default_factory is dict else field.default)
+        for field in msgspec.structs.fields(part)
+    ]
+    return sorted(fields, key=lambda field: field[1] in ("description", "comment", EXTRA_KEY))

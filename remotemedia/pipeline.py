@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from remotemedia._core.node import NodeExecutor
-from remotemedia.errors import RegistryError
 
 if TYPE_CHECKING:
-    from remotemedia.executor import ErrorPolicy, Executor, MetricsLevel
+    from remotemedia.executor import ErrorPolicy, MetricsLevel
     from remotemedia.manifest import Manifest
     from remotemedia.registry import NodeRegistry
     from remotemedia.result import ExecutionResult
@@ -129,9 +128,10 @@ class Pipeline:
         metrics: MetricsLevel = "counts",
     ) -> ExecutionResult:
         """Run it over `items` (without: over what its producers give); see `Executor.execute_with_input`."""
+        from remotemedia.executor import Executor
+
         manifest = self.to_manifest()
-        executor = self._executor(manifest, engine)
-        with executor:
+        with Executor.with_instances(self._instances, self._registry, engine=engine) as executor:
             if items is None:
                 return executor.execute(manifest, error_policy=error_policy, session_id=session_id, metrics=metrics)
             return executor.execute_with_input(
@@ -140,13 +140,6 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"<Pipeline {self._name!r}: {len(self._nodes)} nodes, {len(self._connections)} connections>"
-
-    def _executor(self, manifest: Manifest, engine: str | None) -> Executor:
-        from remotemedia.executor import Executor
-        from remotemedia.registry import NodeRegistry
-
-        registry = self._registry if self._registry is not None else NodeRegistry()
-        return Executor(_Instances(registry, self._instances) if self._instances else registry, engine=engine)
 
     def _free_id(self, node_type: str) -> str:
         stem = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in node_type).lower()

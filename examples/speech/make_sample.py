@@ -1,8 +1,8 @@
-"""Make ``speech.wav`` and its true segments anew: needs espeak-ng and sox (Debian packages of the same names).
+"""Make ``speech.wav`` and its true segments anew; needs espeak-ng and sox (Debian packages of these names).
 
-Each utterance is synthesized by itself, resampled by sox, trimmed to what lies above `TRIM_DBFS`, and set between
-pauses of known length. Where speech begins and ends is therefore known to the sample and not estimated by anybody:
-that is ``speech.truth.json``, against which the tests hold the example.
+Each utterance is synthesized by itself, resampled by sox, trimmed to what lies above `TRIM_DBFS`, and set
+between pauses of known length. So it is known to the sample, and estimated by nobody, where speech begins and
+ends: that is ``speech.truth.json``, to which the tests hold the example.
 
     python examples/speech/make_sample.py
 """
@@ -46,7 +46,7 @@ def synthesize(text: str) -> Samples:
 
 
 def trim(samples: Samples) -> Samples:
-    """Return `samples` from the first to the last window whose RMS is `TRIM_DBFS` (full-scale sine = 0) or more."""
+    """Return `samples` from the first to the last window with an RMS of `TRIM_DBFS` (full-scale sine: 0)."""
     size = RATE_HZ * TRIM_WINDOW_MS // 1000
     windows = samples[: len(samples) // size * size].reshape(-1, size)
     loud = np.flatnonzero(2 * np.mean(windows**2, axis=1) >= 10 ** (TRIM_DBFS / 10))
@@ -67,7 +67,8 @@ def main() -> None:
         end = start + len(parts[-2])
         segments.append({"start": start / RATE_HZ, "end": end / RATE_HZ, "text": text})
     soundfile.write(HERE / "speech.wav", np.concatenate(parts), RATE_HZ, subtype="PCM_16")
-    (HERE / "speech.truth.json").write_text(json.dumps({"segments": segments}, indent=2) + "\n", encoding="utf-8")
+    truth = json.dumps({"segments": segments}, indent=2)
+    (HERE / "speech.truth.json").write_text(truth + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,61 +1,45 @@
 """Audio nodes in plain Python and NumPy: WAV → blocks → frames → level → voice activity → segments.
 
-The registry imports this module when the first audio node is made, so NumPy is loaded only where audio is used, and
-soundfile only where a WAV file is read. What travels between the nodes:
+The registry imports this module when the first audio node is made, so NumPy is loaded only where audio is
+used. What travels between the nodes:
 
     `AudioBlock`   as much as a source gives at a time, any number of channels
-    `AudioFrame`   one mono frame of fixed length; `Level` and `VoiceActivity` hand on a copy with their field filled
+    `AudioFrame`   one mono frame; `Level` and `VoiceActivity` hand on a copy with their field filled
     dict           a segment: ``{"start": 0.52, "end": 1.9, "level_dbfs": -17.3}``
 
-What stays true here: samples are floats, full scale is -1…1, and no array that came in is ever written to. Times
-count samples from the start of the recording, so they do not depend on how it was cut into blocks. A flush ends the
-recording: what follows it is a new one, with a new clock and a new noise floor.
+What stays true here: samples are floats, full scale is -1…1, and no array that came in is ever written to.
+Times count samples from the start of the recording, so they do not depend on how it was cut into blocks. A
+flush ends the recording: what follows it is a new one, with a new clock and a new noise floor.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-import os
-import struct
-import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remotemedia._core.node import NodeContext, NodeExecutor
-from remotemedia.errors import InputError, bounded_repr
+from remotemedia.nodes.params import Params
+from remotemedia.nodes.wav import AudioBlock, Samples, read_wav, read_wav_ms
 
-Samples = NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "AudioBlock",
+    "AudioFrame",
+    "Frames",
+    "Level",
+    "Segments",
+    "VoiceActivity",
+    "WavSource",
+    "read_wav",
+]
 
 SILENCE_DBFS = -120.0
-BLOCK_FRAMES = 8192
 SMOOTHING_MS = 150.0
-MAX = sys.float_info.max
-# From this size on, a data chunk that is longer than its file was written to a pipe: its length was not known.
-PIPE_BYTES = 0x7FFF_F000
-
-
-class AudioBlock(NamedTuple):
-    """A stretch of audio as a source gives it.
-
-    Attributes
-    ----------
-    samples : ndarray of float, shape (n,) or (n, channels)
-        Full scale is -1…1. Read-only.
-    rate_hz : int
-        Samples per second.
-    start_s : float
-        Time of the first sample since the start of the recording.
-    """
-
-    samples: Samples
-    rate_hz: int
-    start_s: float = 0.0
 
 
 class AudioFrame(NamedTuple):
@@ -90,9 +74,9 @@ class AudioFrame(NamedTuple):
 class Frames(NodeExecutor):
     """Cut audio blocks into mono frames of a fixed length.
 
-    Takes an `AudioBlock`, or a float array of shape (n,) or (n, channels) if `rate_hz` is given; emits `AudioFrame`.
-    Channels are averaged. The rest of a block waits for the next one; a flush emits it as a short last frame. Blocks
-    are taken as following each other without a gap, from the first one's `start_s`.
+    Takes an `AudioBlock` or, if `rate_hz` is given, a float array of shape (n,) or (n, channels); emits
+    `AudioFrame`. Channels are averaged. The rest of a block waits for the next one; a flush emits it as a
+    short last frame. Blocks are taken as following each other without a gap, from the first one's `start_s`.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
@@ -100,36 +84,39 @@ class Frames(NodeExecutor):
         "rate_hz": "sample rate of the input, in Hz; needed for bare arrays (default: what the blocks say)",
     }
 
+    _rate_hz: int | None  # of the recording at hand; None before its first block
+    _rest: Samples
+
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        params = _Params(context, self.PARAMS)
+        params = Params(context, self.PARAMS)
         self._frame_ms = params.number("frame_ms", 30.0, above=0)
-        self._given_rate_hz = params.whole("rate_hz", None)
+        self._given_rate_hz = params.whole("rate_hz")
         self._reset()
 
-    def process(self, item: object) -> Iterator[AudioFrame]:
+    def process(self, item: AudioBlock | Samples) -> Iterator[AudioFrame]:
         """Emit the frames that are complete with this block."""
         block = self._block(item)
         if self._rate_hz is None:
             self._begin(block)
-        elif block.rate_hz != self._rate_hz:
-            raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz within a recording")
+        if block.rate_hz != self._rate_hz:
+            raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz; flush first")
         mono = block.samples if block.samples.ndim == 1 else block.samples.mean(axis=1)
         samples = np.concatenate((self._rest, mono)) if len(self._rest) else mono
         whole = len(samples) - len(samples) % self._size
-        self._rest = samples[whole:].copy()  # a view would keep the block alive, and see it change if it is reused
+        self._rest = samples[whole:].copy()  # a view would keep the block alive, and change if it is reused
         for at in range(0, whole, self._size):
-            yield self._frame(samples[at : at + self._size])
+            yield self._frame(samples[at : at + self._size], block.rate_hz)
 
     def flush(self) -> list[AudioFrame]:
         """Return the short last frame, if samples are left."""
-        left = [self._frame(self._rest)] if len(self._rest) else []
+        left = [self._frame(self._rest, self._rate_hz)] if self._rate_hz and len(self._rest) else []
         self._reset()
         return left
 
     def _reset(self) -> None:
-        self._rate_hz: int | None = None
-        self._rest: Samples = np.empty(0, np.float32)
+        self._rate_hz = None
+        self._rest = np.empty(0, np.float32)
         self._emitted_samples = 0
 
     def _begin(self, block: AudioBlock) -> None:
@@ -150,20 +137,19 @@ class Frames(NodeExecutor):
         if not block.rate_hz > 0:
             raise ValueError(f"the sample rate must be above 0 Hz, got {block.rate_hz!r}")
         if block.samples.dtype.kind != "f":
-            raise TypeError(f"samples must be floats of -1…1, got {block.samples.dtype}; divide by the full scale")
+            raise TypeError(f"samples must be floats of -1…1, not {block.samples.dtype}: divide them")
         if block.samples.ndim not in (1, 2) or 0 in block.samples.shape[1:]:
             raise ValueError(f"samples must have shape (n,) or (n, channels), got {block.samples.shape}")
         if not np.isfinite(block.samples).all():
             raise ValueError("samples must be finite numbers, got NaN or infinity")
         return block
 
-    def _frame(self, samples: Samples) -> AudioFrame:
+    def _frame(self, samples: Samples, rate_hz: int) -> AudioFrame:
         view = samples.view()
         view.flags.writeable = False
-        assert self._rate_hz is not None
-        start_s = self._start_s + self._emitted_samples / self._rate_hz
+        start_s = self._start_s + self._emitted_samples / rate_hz
         self._emitted_samples += len(samples)
-        return AudioFrame(view, self._rate_hz, start_s)
+        return AudioFrame(view, rate_hz, start_s)
 
 
 class Level(NodeExecutor):
@@ -179,28 +165,29 @@ class Level(NodeExecutor):
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        self._floor_dbfs = _Params(context, self.PARAMS).number("floor_dbfs", SILENCE_DBFS)
+        self._floor_dbfs = Params(context, self.PARAMS).number("floor_dbfs", SILENCE_DBFS)
 
     def process(self, item: AudioFrame) -> AudioFrame:
         """Return the frame with `level_dbfs`."""
         samples = np.asarray(_frame_of(item, "Level").samples, np.float64)
         mean_square = float(np.dot(samples, samples)) / len(samples)
-        return item._replace(level_dbfs=max(_dbfs(mean_square), self._floor_dbfs))
+        return item._replace(level_dbfs=_dbfs(mean_square, self._floor_dbfs))
 
 
 class VoiceActivity(NodeExecutor):
     """Tell voice from noise by energy: fill in `voiced` of each frame.
 
-    A frame is loud if its level in the speech band exceeds the noise floor by a margin. The floor is the least level,
-    smoothed over 150 ms, of the last few seconds: minimum statistics after R. Martin (IEEE Trans. Speech and Audio
-    Processing 9(5), 2001), in one band. Voice begins with a few loud frames in a row and goes on down to a lower
-    threshold, forwards and backwards, as in the two thresholds of L. Rabiner and M. Sambur (Bell System Technical
-    Journal 54(2), 1975). A pause shorter than the hangover belongs to the voice around it; a longer one ends the voice
-    at its last loud frame, not at the end of the hangover.
+    A frame is loud if its level in the speech band exceeds the noise floor by a margin. The floor is the
+    least level, smoothed over 150 ms, of the last few seconds: minimum statistics after R. Martin (IEEE
+    Trans. Speech and Audio Processing 9(5), 2001), in one band. Voice begins with a few loud frames in a row
+    and reaches from there, forwards and backwards, down to a lower threshold, as in the two thresholds of L.
+    Rabiner and M. Sambur (Bell System Technical Journal 54(2), 1975). A pause shorter than the hangover
+    belongs to the voice around it; a longer one ends the voice at its last loud frame, not at the end of the
+    hangover.
 
-    Frames therefore come out late: by the hangover at most, and at the start of a recording by the time in which the
-    floor is found. Noise that starts suddenly counts as voice until the window of the floor has passed; voice that
-    goes on for longer than that window without 150 ms of pause raises the floor.
+    Frames therefore come out late: by the hangover at most, and at the start of a recording by the time in
+    which the floor is found. Known limits: noise that starts suddenly counts as voice until the window of the
+    floor has passed; voice without 150 ms of pause for longer than that window raises the floor.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
@@ -215,9 +202,11 @@ class VoiceActivity(NodeExecutor):
         "high_hz": "upper edge of the speech band, in Hz (default 7000)",
     }
 
+    _band: _Band | None  # of the recording at hand; None before its first frame
+
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        params = _Params(context, self.PARAMS)
+        params = Params(context, self.PARAMS)
         self._margin_db = params.number("margin_db", 8.0, above=0)
         self._hysteresis_db = params.number("hysteresis_db", 3.0, least=0)
         self._min_dbfs = params.number("min_dbfs", -60.0)
@@ -247,7 +236,7 @@ class VoiceActivity(NodeExecutor):
         return left
 
     def _reset(self) -> None:
-        self._band: _Band | None = None
+        self._band = None
         self._unheard: deque[tuple[AudioFrame, float]] = deque()
         self._held: deque[AudioFrame] = deque()
         self._in_voice = False
@@ -293,7 +282,7 @@ class VoiceActivity(NodeExecutor):
             return self._release(voiced=True)
         if not loud:
             return self._release(voiced=False)
-        # Noise that stays between the thresholds must not be held for ever: look back over two attacks at most.
+        # Noise between the thresholds must not be held for ever: look back over two attacks at most.
         return self._release(voiced=False, keep=2 * self._attack_frames)
 
     def _release(self, *, voiced: bool, keep: int = 0) -> list[AudioFrame]:
@@ -303,17 +292,20 @@ class VoiceActivity(NodeExecutor):
 class Segments(NodeExecutor):
     """Join voiced frames to segments: ``{"start": s, "end": s, "level_dbfs": dB}``.
 
-    Takes frames with `level_dbfs` and `voiced` filled. A segment ends at the first unvoiced frame, at a gap in time, or
-    by a flush. Times are rounded to 1 ms; the level is the mean power of the frames, rounded to 0.1 dB.
+    Takes frames with `level_dbfs` and `voiced` filled. A segment ends at the first unvoiced frame, at a gap
+    in time, or by a flush. Times are rounded to 1 ms; the level is the mean power of the frames, rounded to
+    0.1 dB.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
         "min_ms": "segments shorter than this are dropped, in ms (default 100)",
     }
 
+    _start_s: float | None  # of the open segment, if there is one
+
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        self._min_s = _Params(context, self.PARAMS).number("min_ms", 100.0, least=0) / 1000
+        self._min_s = Params(context, self.PARAMS).number("min_ms", 100.0, least=0) / 1000
         self._reset()
 
     def process(self, item: AudioFrame) -> dict[str, float] | None:
@@ -335,7 +327,7 @@ class Segments(NodeExecutor):
         return [] if ended is None else [ended]
 
     def _reset(self) -> None:
-        self._start_s: float | None = None
+        self._start_s = None
         self._end_s = 0.0
         self._energy_s = 0.0
 
@@ -367,102 +359,13 @@ class WavSource(NodeExecutor):
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params; the file is opened by `produce`."""
-        params = _Params(context, self.PARAMS)
+        params = Params(context, self.PARAMS)
         self._path = params.text("path")
         self._block_ms = params.number("block_ms", 500.0, above=0)
 
     def produce(self) -> Iterator[AudioBlock]:
         """Emit the file's blocks."""
-        yield from _read_blocks(Path(self._path), block_ms=self._block_ms)
-
-
-def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> Iterator[AudioBlock]:
-    """Read a WAV file block by block, in memory that does not depend on its length.
-
-    Reads integers of 8, 16, 24 and 32 bits, floats of 32 and 64 bits, and whatever else libsndfile decodes, at any
-    rate and with any number of channels.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    block_frames : int
-        Samples per channel in a block; the last block may be shorter.
-
-    Yields
-    ------
-    AudioBlock
-        `samples` is float32 of shape (n, channels), read-only.
-
-    Raises
-    ------
-    InputError
-        There is no such file, it is no WAV file, is empty, broken or cut short, or holds samples that are no finite
-        numbers. A header that a program could not complete (written to a pipe) is no fault.
-    """
-    if block_frames < 1:
-        raise ValueError(f"block_frames must be 1 or more, got {block_frames}")
-    return _read_blocks(Path(path), block_frames=block_frames)
-
-
-def _read_blocks(path: Path, *, block_frames: int = 0, block_ms: float = 0.0) -> Iterator[AudioBlock]:
-    soundfile = _soundfile()
-    try:
-        _check_wav(path)
-        with soundfile.SoundFile(path) as file:
-            rate_hz, position = file.samplerate, 0
-            size = block_frames or max(1, round(rate_hz * block_ms / 1000))
-            while len(samples := file.read(size, dtype="float32", always_2d=True)):
-                if not np.isfinite(samples).all():
-                    raise InputError(f"{path}: NaN or infinity among the samples after {position / rate_hz:.3f} s")
-                samples.flags.writeable = False
-                yield AudioBlock(samples, rate_hz, position / rate_hz)
-                position += len(samples)
-    except soundfile.SoundFileError as error:
-        raise InputError(f"{path}: not a WAV file that can be read: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if not position:
-        raise InputError(f"{path}: the WAV file holds no samples")
-
-
-def _soundfile() -> Any:
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:  # OSError: the package is there, its shared library is not
-        raise ImportError(f"reading WAV files needs soundfile ({error}): pip install 'remotemedia[audio]'") from error
-    return soundfile
-
-
-def _check_wav(path: Path) -> None:
-    """Refuse what libsndfile would take in silence: other formats, and a file shorter than its header says."""
-    with path.open("rb") as file:
-        head = file.read(12)
-        if not head:
-            raise InputError(f"{path}: the file is empty")
-        if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:] != b"WAVE":
-            raise InputError(f"{path}: not a WAV file (it begins with {head[:12]!r})")
-        promised, held = _data_bytes(file, "<" if head[:4] != b"RIFX" else ">")
-    if held < promised < PIPE_BYTES or held < promised and promised > 0xFFFF_FFFF:
-        raise InputError(
-            f"{path}: the WAV file is cut short: its header promises {promised} bytes of samples, {held} are there"
-        )
-
-
-def _data_bytes(file: BinaryIO, order: str) -> tuple[int, int]:
-    """Return the size of the data chunk as the header has it, and how many bytes follow; (0, 0) without one."""
-    long_size: int | None = None
-    while len(chunk := file.read(8)) == 8:
-        name, size = struct.unpack(f"{order}4sI", chunk)
-        if name == b"data":
-            start = file.tell()
-            held = file.seek(0, os.SEEK_END) - start
-            return (size if long_size is None or size != 0xFFFF_FFFF else long_size), held
-        body_end = file.tell() + size + size % 2
-        if name == b"ds64" and size >= 16:  # RF64: sizes of 64 bits; the data chunk's is the second
-            long_size = struct.unpack("<8xQ", file.read(16))[0]
-        file.seek(body_end)
-    return 0, 0
+        yield from read_wav_ms(self._path, self._block_ms)
 
 
 class _NoiseFloor:
@@ -472,7 +375,8 @@ class _NoiseFloor:
         self._smoothing_frames = smoothing_frames
         self._window_frames = window_frames
         self._recent: deque[float] = deque(maxlen=smoothing_frames)
-        self._minima: deque[tuple[int, float]] = deque()  # (frame, power), powers rising: the first is the floor
+        # (frame, power), powers rising: the first is the floor
+        self._minima: deque[tuple[int, float]] = deque()
         self.heard_frames = 0
 
     @property
@@ -511,7 +415,7 @@ class _Band:
     def level_dbfs(self, frame: AudioFrame) -> float:
         count = len(frame.samples)
         if frame.rate_hz != self._rate_hz or count > self._size:
-            raise ValueError("frames of a recording must have one length and rate; only the last may be shorter")
+            raise ValueError("the frames must have one rate and length; only the last may be shorter")
         hann = self._hann if count == self._size else self._window(count)
         spectrum = np.fft.rfft((frame.samples - frame.samples.mean()) * hann, self._size)[self._bins]
         energy = float(np.vdot(spectrum, spectrum).real)
@@ -522,48 +426,6 @@ class _Band:
         return np.hanning(count + 2)[1:-1]
 
 
-class _Params:
-    """The params of a node, checked; every error names node and param."""
-
-    def __init__(self, context: NodeContext, known: Mapping[str, str]) -> None:
-        self._context = context
-        for name in context.params:
-            if name not in known:
-                close = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(known)}"
-                raise self._error(name, f"is unknown; {hint}")
-
-    def number(self, name: str, default: float, *, least: float = -MAX, above: float = -math.inf) -> float:
-        value = self._context.params.get(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(name, f"must be a number, got {bounded_repr(value)}")
-        if not (least <= value <= MAX and value > above):
-            bound = f"above {above:g}" if above > -math.inf else f"{least:g} or more" if least > -MAX else "finite"
-            raise self._error(name, f"must be {bound}, got {bounded_repr(value)}")
-        return float(value)
-
-    def whole(self, name: str, default: int | None) -> int | None:
-        value = self._context.params.get(name)
-        if value is None:
-            return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1 or value < 1:
-            raise self._error(name, f"must be a whole number above 0, got {bounded_repr(value)}")
-        return int(value)
-
-    def text(self, name: str) -> str:
-        value = self._context.params.get(name)
-        if value is None:
-            raise self._error(name, "is missing")
-        if not isinstance(value, str) or not value:
-            raise self._error(name, f"must be a non-empty string, got {bounded_repr(value)}")
-        return value
-
-    def _error(self, name: object, fault: str) -> ValueError:
-        return ValueError(f"node {self._context.node_id!r}: param {name!r} {fault}")
-
-
 def _frame_of(item: object, node: str) -> AudioFrame:
     if not isinstance(item, AudioFrame):
         raise TypeError(f"{node} takes AudioFrame items, got {type(item).__name__}: put Frames before it")
@@ -572,6 +434,6 @@ def _frame_of(item: object, node: str) -> AudioFrame:
     return item
 
 
-def _dbfs(mean_square: float) -> float:
-    """Return the level of a mean square; a full-scale sine (mean square 1/2) is 0 dBFS."""
-    return max(10 * math.log10(2 * mean_square), SILENCE_DBFS) if mean_square > 0 else SILENCE_DBFS
+def _dbfs(mean_square: float, floor_dbfs: float = SILENCE_DBFS) -> float:
+    """Return the level of a mean square; that of a full-scale sine, 1/2, is 0 dBFS."""
+    return max(10 * math.log10(2 * mean_square), floor_dbfs) if mean_square > 0 else floor_dbfs

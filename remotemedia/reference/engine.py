@@ -16,6 +16,7 @@ from remotemedia.items import iterate
 from remotemedia.reference.graph import Graph
 from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
+from remotemedia.reference.plan import Plan
 from remotemedia.reference.steps import Program, Step, lay_out
 from remotemedia.reference.travel import Emission, Travel
 from remotemedia.result import ExecutionResult, ExecutionStatus
@@ -87,7 +88,7 @@ class Run:
     def begin_stream(self, items: Iterable[Any] | None) -> None:
         """Do the same as `execute`, but let `next_output` hand out what the sinks emit."""
         self._begin(self._counts_before(), keep=False)
-        self._stream = self._travel.drive(self._passes(items))
+        self._stream = self._travel.drive(chain(self._feed(items), self._travel.flushes()))
 
     def next_output(self) -> Emission | None:
         """Return the ``(sink id, item)`` that comes next; None at the end."""
@@ -173,14 +174,14 @@ class Run:
         used, self._used = self._used, True
         return self.metrics() if used else None
 
-    def _passes(self, items: Iterable[Any] | None) -> Iterator[list[Step]]:
-        travel = self._travel
-        feed = travel.produced() if items is None else travel.inputs(iterate(items))
-        return chain(feed, travel.flushes())
+    def _feed(self, items: Iterable[Any] | None) -> Iterator[list[Step]]:
+        return self._travel.produced() if items is None else self._travel.inputs(iterate(items))
 
     def _execute(self, items: Iterable[Any] | None) -> ExecutionResult:
         self._begin(self._counts_before())
-        self._collect(self._passes(items))
+        self._collect(self._feed(items))
+        self._collect(self._travel.flushes())
+        self._stop_clock()
         return self.result()
 
     def _gather(self, passes: Iterator[list[Step]]) -> list[Any]:
@@ -190,6 +191,7 @@ class Run:
             self._collect(passes)
         finally:
             self.errors += self._failed()
+        self._stop_clock()
         results = self._results
         self._clear()
         return results
@@ -201,7 +203,6 @@ class Run:
             results.append(item)
             if several:
                 outputs[sink].append(item)
-        self._stop_clock()
 
     def _stop_clock(self) -> None:
         if self._began_ns is not None:
@@ -265,9 +266,13 @@ def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, t
     """
     if error_policy not in POLICIES:
         raise ValueError(f"error_policy must be one of {', '.join(POLICIES)}, not {error_policy!r}")
-    graph = Graph(blueprint.specs, blueprint.connections)
-    nodes = {u: make_node(blueprint, u) for u in graph.order}
-    run = Run(lay_out(blueprint.specs, graph, nodes, timed), blueprint.metadata, error_policy, session_id)
+    plan: Plan | None = blueprint.plan
+    graph = plan.graph if plan is not None else Graph(blueprint.specs, blueprint.connections)
+    made = {u: make_node(blueprint, u) for u in graph.order}
+    nodes = [made[u] for u in range(len(made))]
+    if plan is None or not plan.fits(nodes):
+        plan = blueprint.plan = Plan(graph, blueprint.specs, nodes)
+    run = Run(lay_out(plan, nodes, timed), blueprint.metadata, error_policy, session_id)
     try:
         run._lifecycle.claim()
     except BaseException:

@@ -10,12 +10,13 @@ from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from remotemedia.errors import ManifestError, ManifestIssue
-from remotemedia.reference.graph import RUN, Graph, Scopes
-from remotemedia.traits import Traits, fault_of, read_traits
+from remotemedia.traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from remotemedia.reference.graph import Graph, Scopes
+    from remotemedia.reference.plan import Plan
 
 
 class Inlet:
@@ -99,13 +100,12 @@ class Step:
         Its place in the topological order, and in the manifest; the latter names the scope that it opens.
     inlets : list of Inlet
         One for each connection, in manifest order; for a source the one that the input is put into.
-    inlet : Inlet
-        The first of them; the only one, if the step is plain.
     targets : list of Inlet
         Where its outputs are put.
-    plain : bool
-        Each pass gives it one item at most and gets one at most out of it, and so it is with all that it feeds.
-        Anything else (many, flush, producer, merge, join, copy, and what feeds a merge) is not plain.
+    inlet : Inlet or None
+        The only inlet of a *plain* step: each pass gives it one item at most and gets one at most out of it, and so it
+        is with all that it feeds. None if it is not plain (many, flush, producer, merge, join, copy, and what feeds
+        a merge).
     """
 
     __slots__ = (
@@ -124,7 +124,6 @@ class Step:
         "out",
         "partial",
         "passed",
-        "plain",
         "position",
         "process",
         "produce",
@@ -144,13 +143,13 @@ class Step:
         self.traits = traits
         self.id: str = spec.id
         self.type: str = spec.node_type
-        self.inlet = Inlet("")
-        self.inlets = [self.inlet]
+        self.inlets = [Inlet("")]
+        self.inlet: Inlet | None = None
         self.targets: list[Inlet] = []
         self.joins = False
         self.partial = spec.join_missing == "partial"
         self.copies = spec.copy is True
-        self.sink = self.plain = False
+        self.sink = False
         self.clock = Clock() if timed else None
         self.passed = self.filtered = self.failed = self.out = self.flushed = 0
         self.process: Callable[[Any], Any] = unbound
@@ -252,7 +251,7 @@ class Program:
         self.scopes: dict[int, list[Step]] = {u: [] for u in graph.order}
         self.scopes.update((scope, [at[u] for u in members]) for scope, members in scopes.members.items())
         self.outer = scopes.outer
-        self.outlets = [outlet_of(step) for step in self.steps if step.sink and not step.plain]
+        self.outlets = [outlet_of(step) for step in self.steps if step.sink and step.inlet is None]
         for outlet in self.outlets:
             self.scopes[outlet.position].append(outlet)
         self.taps = taps
@@ -282,7 +281,8 @@ def outlet_of(step: Step) -> Step:
     """Return a plain step, no node of the graph, that emits what the sink `step` puts into it."""
     outlet = Step(step.rank, step.position, None, step.spec, Traits(many=False, flushes=False, produces=False))
     outlet.process = identity
-    outlet.plain = outlet.sink = True
+    outlet.sink = True
+    outlet.inlet = outlet.inlets[0]
     step.targets.append(outlet.inlet)
     return outlet
 
@@ -297,42 +297,15 @@ def unbound(*args: Any) -> Any:
     raise AssertionError("a node was called outside its life")
 
 
-def lay_out(specs: list[Any], graph: Graph, nodes: dict[int, Any], timed: bool) -> Program:
-    """Return the program for `graph` with these `nodes` (by position).
-
-    Raises
-    ------
-    ManifestError
-        With every fault that only the instances show: what this version cannot run, producers that are fed, joins
-        across scopes.
-    """
-    traits = {u: read_traits(nodes[u]) for u in graph.order}
-    joins = [spec.fan_in == "join" and bool(graph.incoming[u]) for u, spec in enumerate(specs)]
-    merges = [len(numbers) > 1 and not joins[u] for u, numbers in enumerate(graph.incoming)]
-    scopes = Scopes(graph, [traits[u].opens or merges[u] for u in range(len(specs))], merges)
-
-    faults = []
-    for u, spec in enumerate(specs):
-        name = f"node {spec.id!r} ({spec.node_type})"
-        fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
-        if fault is None and traits[u].produces and graph.incoming[u]:
-            feeders = ", ".join(repr(graph.ids[p]) for p in graph.predecessors(u))
-            what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {feeders}"
-            fault = ManifestIssue(f"$.nodes[{u}]", f"{what}; remove the connection, or write process() instead")
-        if fault is None and joins[u]:
-            fault = fault_of_join(graph, scopes, merges, u)
-        if fault is not None:
-            faults.append(fault)
-    if faults:
-        raise ManifestError(faults)
-
-    at = {u: Step(rank, u, nodes[u], specs[u], traits[u], timed) for rank, u in enumerate(graph.order)}
+def lay_out(plan: Plan, nodes: list[Any], timed: bool) -> Program:
+    """Return the program of a run of `plan` with these instances."""
+    graph, specs, scopes, joins, merges = plan.graph, plan.specs, plan.scopes, plan.joins, plan.merges
+    at = {u: Step(rank, u, nodes[u], specs[u], plan.traits[u], timed) for rank, u in enumerate(graph.order)}
     for u, step in at.items():
         step.joins = joins[u]
         step.sink = not graph.outgoing[u]
         if graph.incoming[u]:
             step.inlets = [(Queue if merges[u] else Inlet)(graph.ids[p]) for p in graph.predecessors(u)]
-            step.inlet = step.inlets[0]
             for p, inlet in zip(graph.predecessors(u), step.inlets, strict=True):
                 at[p].targets.append(inlet)
     taps = []
@@ -341,23 +314,6 @@ def lay_out(specs: list[Any], graph: Graph, nodes: dict[int, Any], timed: bool) 
             taps.append(Tap(step.id))
             step.targets.append(taps[-1])
         special = u in scopes.members or joins[u] or step.copies
-        step.plain = not special and all(type(target) is Inlet for target in step.targets)
+        if not special and all(type(target) is Inlet for target in step.targets):
+            step.inlet = step.inlets[0]
     return Program(graph, at, scopes, taps)
-
-
-def fault_of_join(graph: Graph, scopes: Scopes, merges: list[bool], u: int) -> ManifestIssue | None:
-    """Return why the branches of join `u` cannot be paired, or None: they must emit in one scope."""
-    emitted_in = {p: scopes.emitted_in(p) for p in graph.predecessors(u)}
-    openers = sorted(set(emitted_in.values()))
-    if len(openers) == 1:
-        return None
-    places = [
-        f"{graph.ids[p]!r} once per " + ("input item" if scope == RUN else f"output of {graph.ids[scope]!r}")
-        for p, scope in emitted_in.items()
-    ]
-    merging = [repr(graph.ids[scope]) for scope in openers if scope != RUN and merges[scope]]
-    remedy = "let all branches begin behind the same opener, or merge them"
-    if merging:
-        remedy = f'give {", ".join(merging)} "fan_in": "join" and "join_missing": "partial" in place of a merge'
-    what = f"join {graph.ids[u]!r} cannot pair its branches, which emit in different scopes: {', '.join(places)}"
-    return ManifestIssue(f"$.nodes[{u}]", f"{what}; {remedy}")

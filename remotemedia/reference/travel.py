@@ -77,7 +77,7 @@ class Travel:
         self._policy = policy
         self._lifecycle = lifecycle
         self._calls: list[Call] = []  # in flight, the innermost last
-        self._index = -1  # of the input item under way
+        self._origin = 0  # what `items_in` was when the item with index 0 was, or would have been, the next
         self._flushing = False
         self.items_in = self.refused = 0
         self.failures: list[tuple[tuple[bool, int, int], NodeError | InputError]] = []
@@ -93,11 +93,11 @@ class Travel:
             steps = iter(scope)
             while True:
                 for step in steps:
-                    if not step.plain:
+                    inlet = step.inlet
+                    if inlet is None:  # not a plain step
                         suspended.append(steps)
                         steps = self._visit(step)
                         break
-                    inlet = step.inlet
                     item = inlet.item
                     if item is None:
                         continue
@@ -114,10 +114,11 @@ class Travel:
                         raise_any(self._verdict(step, "process", error, item))
                         continue
                     step.passed += 1
-                    for target in step.targets:
-                        target.item = output
                     if step.sink:
                         yield step.id, output
+                    else:
+                        for target in step.targets:
+                            target.item = output
                 else:  # the scope is through
                     if not suspended:
                         break
@@ -136,26 +137,23 @@ class Travel:
     def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Step]]:
         """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
         sources, scope = self._program.inputs, self._program.scopes[RUN]
-        self._index = first - 1
+        self._origin = self.items_in - first
         self._flushing = False
         for item in items:
-            if self.stopping:
-                raise closed()
-            self._index += 1
             self.items_in += 1
             if type(item) in NO_ITEM:
                 raise_any(self._refusal(item))
-                continue
-            for inlet in sources:
-                inlet.item = item
-            del item
-            yield scope
-            if self.stopping:  # before the next item is pulled, which may take its time
+            else:
+                for inlet in sources:
+                    inlet.item = item
+                del item
+                yield scope
+            if self.stopping:
                 raise closed()
 
     def produced(self) -> Iterator[list[Step]]:
         """Give the passes of what the producers make, one producer after the other, each to its end."""
-        self._index = -1
+        self._origin = self.items_in
         self._flushing = False
         for step in self._program.producers:
             yield from self._below(Call(step, "produce"))
@@ -228,7 +226,6 @@ class Travel:
             step.flushed += 1
         elif call.phase == "produce":
             step.passed += 1
-            self._index += 1
             self.items_in += 1
         else:
             step.out += 1
@@ -238,12 +235,15 @@ class Travel:
     def _count_failure(self, call: Call) -> None:
         """Take back that `call` passed. A producer fails in place of an item, whose index that takes."""
         if call.phase == "produce":
-            self._index += 1
             self.items_in += 1
         elif call.phase != "flush":
             call.step.passed -= call.emitted
 
     # --- errors ---
+
+    def _index(self) -> int | None:
+        """Return the index of the input item under way; None in a flush."""
+        return None if self._flushing else self.items_in - self._origin - 1
 
     def _verdict(self, step: Step, phase: str, error: BaseException, item: Any) -> BaseException | None:
         """Return what to raise for what a node raised, None if the policy lets the run go on."""
@@ -253,8 +253,9 @@ class Travel:
             return error
         if self._policy == "skip" and not ends_run:
             return None
-        index = None if self._flushing else self._index
-        failure = NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase, item_index=index, item=item)
+        failure = NodeError.of(
+            error, node_id=step.id, node_type=step.type, phase=phase, item_index=self._index(), item=item
+        )
         if self._policy == "stop" or ends_run:
             return failure
         self._keep(failure, step.rank)
@@ -263,7 +264,7 @@ class Travel:
     def _refusal(self, item: Any) -> BaseException | None:
         """Return what to raise for an input that is no item, None if the policy lets the run go on."""
         self.refused += 1
-        error = refusal(item, self._index)
+        error = refusal(item, self.items_in - self._origin - 1)
         if self._policy == "stop":
             return error
         if self._policy == "collect" and error is not None:

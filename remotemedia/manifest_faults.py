@@ -1,0 +1,469 @@
+"""The slow walk over a manifest: every fault with its path, and the manifest in its one spelling.
+
+Called where the fast way refused a text, and for everything that is no text (dicts, YAML, manifests built by hand).
+A `Walk` goes over a tree along checkers that are compiled, once, from the annotations of the structs
+(`remotemedia.manifest_parts`). What it returns is a deep copy: camelCase written as snake_case, nulls of optional keys
+left out, keys that nothing acts on gathered under `EXTRA_KEY`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect as mi
+
+from remotemedia.errors import ManifestIssue, bounded_repr
+from remotemedia.manifest_graph import find_graph_faults
+from remotemedia.manifest_parts import EXTRA_KEY, INT_MAX, Extra, ManifestLimits, Part
+from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS
+from remotemedia.manifest_text import DIGITS_LIMIT, Repeated, Unfit, too_deep
+
+ISSUES_LIMIT = 100_000
+"""A hostile manifest has a fault every few bytes; beyond this many the walk ends."""
+
+HINT_BUDGET = 200_000
+"""How many names a walk may compare in search of close matches."""
+
+INVALID: Any = object()
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+
+
+class _EnoughError(Exception):
+    """The walk cannot go on; what it found is in its issues."""
+
+
+class Walk:
+    """One walk over one tree.
+
+    Attributes
+    ----------
+    issues : list of ManifestIssue
+        The faults found.
+    inert : dict of str to str
+        Keys that this version does not act on, with the path of their first use.
+    """
+
+    def __init__(self, limits: ManifestLimits, issues: Iterable[ManifestIssue] = ()) -> None:
+        self.limits = limits
+        self.issues = list(issues)
+        self.inert: dict[str, str] = {}
+        self._open: set[int] = set()  # ids of the containers that are being copied
+        self._size = 0  # no more than the bytes of the free values copied so far, if they were JSON
+        self._hints = HINT_BUDGET
+
+    def over(self, tree: Any, part: type[Part]) -> Any:
+        """Return `tree` in its one spelling; of use only if `issues` is empty afterwards."""
+        try:
+            normal = shape_of(part).check(self, tree, "$", 1)
+            if isinstance(tree, dict) and not self._is_too_large(tree):
+                find_graph_faults(tree, self)
+        except _EnoughError:
+            return INVALID
+        except RecursionError:
+            self.issues.append(ManifestIssue("$", "the caller's stack is too deep for a manifest that nests so deep"))
+            return INVALID
+        return normal
+
+    def fault(self, path: str, message: str) -> None:
+        """Note a fault."""
+        if len(self.issues) >= ISSUES_LIMIT:
+            self.issues.append(ManifestIssue("$", f"more than {ISSUES_LIMIT} faults; the check ended here"))
+            raise _EnoughError
+        self.issues.append(ManifestIssue(path, message))
+
+    def wrong(self, path: str, expected: str, value: Any) -> None:
+        """Note a value that is not what is expected there."""
+        self.fault(path, value.reason if type(value) is Unfit else f"expected {expected}, got {describe(value)}")
+
+    def closest(self, word: str, names: Iterable[str]) -> str:
+        """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
+        choice = {name.lower(): name for name in names} if len(word) <= 64 and self._hints > 0 else {}
+        self._hints -= len(choice)
+        if not choice:
+            return ""
+        from difflib import get_close_matches
+
+        close = get_close_matches(word.lower(), choice, n=1)
+        return f"; did you mean {bounded_repr(choice[close[0]], 60)}?" if close else ""
+
+    def text(self, value: str, path: str) -> Any:
+        """Return a string as an exact `str`, or note that it has no UTF-8."""
+        self._spend(len(value) + 2)
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                self.fault(path, f"a lone surrogate (\\u{ord(value[error.start]):04x}), which no UTF-8 text can hold")
+                return INVALID
+        return value if type(value) is str else str.__str__(value)
+
+    def key(self, key: Any, path: str) -> bool:
+        """Note a key that is no string of UTF-8, and return whether it is one."""
+        if isinstance(key, str):
+            return self.text(key, at(path, key)) is not INVALID
+        self.fault(path, f"the key {describe(key)} is no string; JSON keys are")
+        return False
+
+    def free(self, value: Any, path: str, depth: int) -> Any:
+        """Return a deep copy of any JSON value."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            return self.text(value, path)
+        if isinstance(value, (dict, list, tuple)):
+            return self._container(value, path, depth)
+        number = number_of(value)
+        if number is INVALID:
+            self.wrong(path, "a JSON value (null, true, false, a finite number, a string, an array, an object)", value)
+        self._spend(1)
+        return number
+
+    def _container(self, value: Any, path: str, depth: int) -> Any:
+        if id(value) in self._open:
+            self.fault(path, "contains itself, which JSON cannot")
+            return INVALID
+        if depth > self.limits.max_depth:
+            self.fault(path, too_deep(self.limits.max_depth))
+            return INVALID
+        self._spend(2)
+        self._open.add(id(value))
+        if isinstance(value, dict):
+            copy: Any = self._object(value, path, depth)
+        else:
+            copy = [self.free(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+        self._open.discard(id(value))
+        return copy
+
+    def _object(self, value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
+        copy: dict[str, Any] = {}
+        for key, item in pairs_of(value):
+            if not self.key(key, path):
+                continue
+            where = at(path, key)
+            if key in copy:
+                self.fault(where, "this key is given twice; keep one")
+            copy[str.__str__(key)] = self.free(item, where, depth + 1)
+        return copy
+
+    def _spend(self, size: int) -> None:
+        self._size += size
+        if self._size > self.limits.max_bytes:
+            self.fault("$", f"larger than {self.limits.max_bytes} bytes of JSON (ManifestLimits.max_bytes)")
+            raise _EnoughError
+
+    def _is_too_large(self, tree: dict[str, Any]) -> bool:
+        limits = {"nodes": self.limits.max_nodes, "connections": self.limits.max_connections}
+        return any(isinstance(tree.get(key), (list, tuple)) and len(tree[key]) > limits[key] for key in limits)
+
+
+class Free:
+    """Any JSON value."""
+
+    expected = "any JSON value"
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return the value's copy."""
+        return walk.free(value, path, depth)
+
+
+class FreeObject(Free):
+    """An object of any keys."""
+
+    expected = "an object"
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return the object's copy."""
+        if isinstance(value, dict):
+            return walk.free(value, path, depth)
+        walk.wrong(path, self.expected, value)
+        return INVALID
+
+
+class Scalar:
+    """A string, a number, true or false; `take` returns it as such, or INVALID."""
+
+    def __init__(self, expected: str, take: Callable[[Any], Any]) -> None:
+        self.expected = expected
+        self.take = take
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return the value."""
+        found = self.take(value)
+        if found is INVALID:
+            walk.wrong(path, self.expected, value)
+            return INVALID
+        return walk.text(found, path) if isinstance(found, str) else found
+
+
+class Either:
+    """A scalar or an object."""
+
+    def __init__(self, scalar: Checker, shape: Checker) -> None:
+        self.expected = f"{scalar.expected}, or {shape.expected}"
+        self._scalar = scalar
+        self._shape = shape
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return what the fitting one of the two returns."""
+        if isinstance(value, dict):
+            return self._shape.check(walk, value, path, depth)
+        if isinstance(value, (list, tuple, str, bool)):
+            walk.wrong(path, self.expected, value)
+            return INVALID
+        return self._scalar.check(walk, value, path, depth)
+
+
+class Array:
+    """An array; `limit` is the field of `ManifestLimits` that bounds it."""
+
+    expected = "an array"
+
+    def __init__(self, item: Checker, least: int, limit: str) -> None:
+        self._item = item
+        self._least = least
+        self._limit = limit
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return the list of what its items are."""
+        if not isinstance(value, (list, tuple)):
+            walk.wrong(path, self.expected, value)
+            return INVALID
+        most = getattr(walk.limits, self._limit)
+        if len(value) > most:
+            walk.fault(path, f"{len(value)} of them; at most {most} are allowed (ManifestLimits.{self._limit})")
+            return INVALID
+        if len(value) < self._least:
+            walk.fault(path, f"expected an array of at least {self._least}, got {len(value)}")
+        if depth > walk.limits.max_depth:
+            walk.fault(path, too_deep(walk.limits.max_depth))
+            return INVALID
+        return [self._item.check(walk, item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+
+
+class Shape:
+    """An object of known keys: a struct's fields, the SDK's keys of it, and ``x-`` keys."""
+
+    expected = "an object"
+
+    def __init__(self, part: type[Part]) -> None:
+        fields = [field for field in msgspec.structs.fields(part) if field.encode_name != EXTRA_KEY]
+        info = mi.type_info(part)
+        assert isinstance(info, mi.StructType)
+        types = {field.encode_name: field.type for field in info.fields}
+        self.required = [field.encode_name for field in fields if field.required]
+        self.checkers = {f.encode_name: compile_type(types[f.encode_name], f.encode_name, f.default) for f in fields}
+        self.foreign = FOREIGN_KEYS.get(part.__name__, ())
+        self.names = {**self.checkers, **dict.fromkeys(self.foreign)}
+        self.aliases = {camel_case(name): name for name in self.names if "_" in name}
+        self.features = [feature for feature in FEATURES if feature.owner == part.__name__]
+        self.rule = RULES.get(part.__name__)
+
+    def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
+        """Return the object with known keys in snake_case, the others under `EXTRA_KEY`."""
+        if not isinstance(value, dict):
+            walk.wrong(path, self.expected, value)
+            return INVALID
+        if depth > walk.limits.max_depth:
+            walk.fault(path, too_deep(walk.limits.max_depth))
+            return INVALID
+        found: dict[str, Any] = {}
+        spelled: dict[str, str] = {}
+        for key, item in pairs_of(value):
+            if not walk.key(key, path):
+                continue
+            name = self.aliases.get(key, key)
+            if name in spelled:
+                other = spelled[name]
+                what = "this key is given twice" if other == key else f"another spelling of {other!r}, given too"
+                walk.fault(at(path, key), f"{what}; keep one")
+            spelled[name] = key
+            self._take(walk, found, key, name, item, path, depth)
+        for name in self.required:
+            if name not in spelled:
+                walk.fault(f"{path}.{name}", f"missing; expected {self.checkers[name].expected}")
+        self._look_at_features(walk, found, spelled, path)
+        if self.rule is not None:
+            self.rule(walk, found, path)
+        return found
+
+    def _take(self, walk: Walk, found: dict[str, Any], key: str, name: str, item: Any, path: str, depth: int) -> None:
+        """Put one key's value into `found`; null stands for an optional key's absence."""
+        where = at(path, key)
+        checker = self.checkers.get(name)
+        if checker is not None:
+            if item is not None or name in self.required:
+                taken = checker.check(walk, item, where, depth + 1)
+                if taken is not INVALID:
+                    found[name] = taken
+        elif name in self.foreign:
+            if item is not None:
+                walk.inert.setdefault(name, where)
+                found.setdefault(EXTRA_KEY, Extra())[name] = walk.free(item, where, depth + 1)
+        elif key.startswith("x-"):
+            found.setdefault(EXTRA_KEY, Extra())[str.__str__(key)] = walk.free(item, where, depth + 1)
+        else:
+            hint = walk.closest(key, self.names)
+            walk.fault(where, f"unknown key{hint or '; free keys begin with x-'}")
+
+    def _look_at_features(self, walk: Walk, found: dict[str, Any], spelled: dict[str, str], path: str) -> None:
+        for feature in self.features:
+            key = feature.key
+            if key not in found or found[key] in feature.harmless:
+                continue
+            where = f"{path}.{spelled[key]}"
+            if feature.treatment == "inert":
+                walk.inert.setdefault(key, where)
+            else:
+                walk.fault(where, f"{key}: not supported by this version; {feature.remedy}")
+
+
+Checker = Free | FreeObject | Scalar | Either | Array | Shape
+
+
+def name_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
+    """Note a manifest whose metadata has no name."""
+    metadata = found.get("metadata")
+    if isinstance(metadata, dict) and "name" not in metadata:
+        walk.fault(f"{path}.metadata.name", "missing; expected a non-empty string")
+    elif isinstance(metadata, dict) and (not isinstance(metadata["name"], str) or not metadata["name"]):
+        walk.wrong(f"{path}.metadata.name", "a non-empty string", metadata["name"])
+
+
+def node_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
+    """Note what makes no sense together on a node."""
+    if "join_missing" in found and found.get("fan_in") != "join":
+        walk.fault(f"{path}.join_missing", "only a join has it; add \"fan_in\": \"join\" or leave it out")
+
+
+RULES: dict[str, Callable[[Walk, dict[str, Any], str], None]] = {"Manifest": name_rule, "NodeSpec": node_rule}
+
+
+@cache
+def shape_of(part: type[Part]) -> Shape:
+    """Return the compiled checker of a part."""
+    return Shape(part)
+
+
+def compile_type(kind: mi.Type, key: str, default: Any, extra: dict[str, Any] | None = None) -> Checker:
+    """Return the checker of a field with this type and default."""
+    extra = extra or {}
+    match kind:
+        case mi.Metadata():
+            return compile_type(kind.type, key, default, kind.extra)
+        case mi.UnionType():
+            options = [compile_type(t, key, default, extra) for t in kind.types if not isinstance(t, mi.NoneType)]
+            options.sort(key=lambda option: isinstance(option, Shape))
+            return Either(*options) if len(options) == 2 else options[0]
+        case mi.StructType():
+            assert issubclass(kind.cls, Part)
+            return shape_of(kind.cls)
+        case mi.VarTupleType():
+            return Array(compile_type(kind.item_type, key, None), kind.min_length or 0, f"max_{key}")
+        case mi.DictType():
+            return FreeObject()
+        case mi.LiteralType():
+            return one_of(kind.values, extra.get("default", default))
+        case mi.BoolType():
+            return Scalar("true or false", lambda value: value if isinstance(value, bool) else INVALID)
+        case mi.StrType():
+            return text_like(kind, extra)
+        case mi.IntType() | mi.FloatType():
+            return number_like(kind)
+        case _:
+            return Free()
+
+
+def one_of(values: tuple[Any, ...], default: Any) -> Scalar:
+    """Return the checker of an enumeration."""
+    listed = ", ".join(repr(value) for value in values)
+    expected = f"one of {listed}" if len(values) > 1 else listed
+    if default in values:
+        expected += f" (default {default!r})"
+    return Scalar(expected, lambda value: value if isinstance(value, str) and value in values else INVALID)
+
+
+def text_like(kind: mi.StrType, extra: dict[str, Any]) -> Scalar:
+    """Return the checker of a string."""
+    pattern = re.compile(extra.get("pattern") or kind.pattern or "")
+    least = kind.min_length or 0
+    has_port = extra.get("port", False)
+
+    def take(value: Any) -> Any:
+        if not isinstance(value, str) or len(value) < least or not pattern.search(value) or value.endswith("\n"):
+            return INVALID
+        return value if not has_port or 0 < int(value.rpartition(":")[2]) < 65536 else INVALID
+
+    if not extra and not least:
+        return Scalar("a string", lambda value: value if isinstance(value, str) else INVALID)
+    return Scalar(extra.get("expected", "a non-empty string"), take)
+
+
+def number_like(kind: mi.IntType | mi.FloatType) -> Scalar:
+    """Return the checker of an integer or a number with bounds."""
+    whole = isinstance(kind, mi.IntType)
+    least = -math.inf if kind.ge is None else kind.ge
+    above = -math.inf if kind.gt is None else kind.gt
+    most = math.inf if kind.le is None else kind.le
+    expected = "an integer" if whole else "a number"
+    if kind.gt is not None:
+        expected += f" above {kind.gt:g}"
+    elif kind.le not in (None, INT_MAX):
+        expected += f" from {kind.ge:g} to {kind.le:g}"
+    elif kind.ge is not None:
+        expected += f" of at least {kind.ge:g}"
+
+    def take(value: Any) -> Any:
+        number = number_of(value)
+        if number is INVALID or (whole and not isinstance(number, int)):
+            return INVALID
+        if not whole:
+            try:
+                number = float(number)
+            except OverflowError:
+                return INVALID
+        return number if least <= number <= most and number > above else INVALID
+
+    return Scalar(expected, take)
+
+
+def number_of(value: Any) -> Any:
+    """Return a JSON number as an exact int or float; INVALID for a bool, NaN, an infinity, and what is no number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return INVALID if value.bit_length() > DIGITS_LIMIT * 3.3219 else int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return INVALID
+
+
+def pairs_of(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
+    """Return the keys and values of an object, a repeated key as often as it is there."""
+    return value.pairs if isinstance(value, Repeated) else value.items()
+
+
+def at(path: str, key: str) -> str:
+    """Return the path of a key: ``$.a``, ``$["odd one"]``."""
+    return f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f"{path}[{bounded_repr(str(key), 60)}]"
+
+
+def camel_case(name: str) -> str:
+    """Return ``snake_case`` as ``snakeCase``."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def describe(value: Any) -> str:
+    """Return a value as an error message names it."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, (list, tuple)):
+        return "an array"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (str, int, float)):
+        return bounded_repr(value, 60)
+    return f"{bounded_repr(value, 60)} (a Python {type(value).__name__})"

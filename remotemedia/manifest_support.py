@@ -1,0 +1,62 @@
+"""What of the format this version supports: the one table, which later versions shorten (contract §3).
+
+Read by the manifest's checks and by the test that holds ``docs/contract.md`` to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+
+class Feature(NamedTuple):
+    """A key of the format that this version does not act on.
+
+    Attributes
+    ----------
+    owner : str
+        Class name of the part that has it.
+    key : str
+        The key.
+    treatment : {"refused", "inert"}
+        Refused where it promises protection or meaning; inert where a run without it is still right: then it
+        loads with one `ManifestWarning`, and survives ``to_json``.
+    remedy : str
+        What to do about a refusal.
+    harmless : tuple
+        Values that ask for nothing, which are taken.
+    """
+
+    owner: str
+    key: str
+    treatment: Literal["refused", "inert"]
+    remedy: str = ""
+    harmless: tuple[Any, ...] = ()
+
+
+FEATURES = (
+    Feature("RunOptions", "parallel_init", "refused", "leave it out: nodes are initialized one by one", (False,)),
+    Feature("RunOptions", "deadline_ms", "refused", "leave it out and bound the run from outside"),
+    Feature("NodeSpec", "isolation", "refused", "leave it out: nodes run in the caller's thread", ("none",)),
+    Feature("NodeSpec", "timeout_ms", "refused", "leave it out and bound the call inside the node"),
+    Feature("NodeSpec", "retry", "refused", "leave it out and retry inside the node"),
+    Feature("NodeSpec", "circuit_breaker", "refused", "leave it out"),
+    Feature("NodeSpec", "batch_size", "refused", "leave it out, or put a Batcher node before it"),
+    Feature("NodeSpec", "max_batch_wait_ms", "refused", "leave it out"),
+    Feature("NodeSpec", "max_concurrency", "refused", "leave it out: one item at a time", (1,)),
+    Feature("NodeSpec", "parallelism", "refused", "leave it out: one thread", (1,)),
+    Feature("Connection", "capacity", "refused", "leave it out: items are handed on one by one, nothing waits"),
+    Feature("Connection", "overflow", "refused", "leave it out: nothing can overflow"),
+    Feature("NodeSpec", "capabilities", "inert"),
+    Feature("NodeSpec", "host", "inert"),
+    Feature("NodeSpec", "runtime_hint", "inert"),
+    Feature("NodeSpec", "execution", "inert"),
+    Feature("NodeSpec", "is_streaming", "inert"),
+)
+"""Keys with a field in the structs of `remotemedia.manifest_parts`."""
+
+FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
+    "Manifest": ("config", "defaults", "python_env"),
+    "NodeSpec": ("docker", "python_deps", "media_capabilities", "fast_path"),
+    "Connection": ("type", "from_port", "to_port", "params"),
+}
+"""Keys of the SDK that this format comes from: inert, any JSON value, kept in ``extra``."""

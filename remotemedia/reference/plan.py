@@ -1,0 +1,98 @@
+"""What the node instances add to a graph: what each node is, and hence the scopes, and what cannot be run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.reference.graph import RUN, Graph, Scopes
+from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, fault_of, read_traits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Plan:
+    """What the instances show of a graph: what each node is, and hence the scopes. It keeps no instance.
+
+    Parameters
+    ----------
+    graph : Graph
+        The graph.
+    specs : sequence of NodeSpec
+        The nodes as the manifest has them.
+    nodes : list
+        Their instances.
+
+    Raises
+    ------
+    ManifestError
+        With every fault that only the instances show: what this version cannot run, producers that are fed, joins
+        across scopes.
+    """
+
+    def __init__(self, graph: Graph, specs: Sequence[Any], nodes: list[Any]) -> None:
+        self.graph = graph
+        self.specs = specs
+        self.kinds = [kind_of(node) for node in nodes]
+        self.traits = [read_traits(node) for node in nodes]
+        self.joins = [spec.fan_in == "join" and bool(graph.incoming[u]) for u, spec in enumerate(specs)]
+        self.merges = [len(numbers) > 1 and not self.joins[u] for u, numbers in enumerate(graph.incoming)]
+        opens = [traits.opens or merges for traits, merges in zip(self.traits, self.merges, strict=True)]
+        self.scopes = Scopes(graph, opens, self.merges)
+        faults = [self._fault(u, node) for u, node in enumerate(nodes)]
+        if any(faults):
+            raise ManifestError(fault for fault in faults if fault is not None)
+
+    def fits(self, nodes: list[Any]) -> bool:
+        """Whether these instances are what the plan was made for: a factory may give another kind at each call."""
+        return self.kinds == [kind_of(node) for node in nodes]
+
+    def _fault(self, u: int, node: Any) -> ManifestIssue | None:
+        graph, spec = self.graph, self.specs[u]
+        path, name = f"$.nodes[{u}]", f"node {spec.id!r} ({spec.node_type})"
+        fault = fault_of(node, path, name)
+        if fault is None and self.traits[u].produces and graph.incoming[u]:
+            feeders = ", ".join(repr(graph.ids[p]) for p in graph.predecessors(u))
+            what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {feeders}"
+            fault = ManifestIssue(path, f"{what}; remove the connection, or write process() instead")
+        if fault is None and self.joins[u]:
+            fault = self._fault_of_join(u)
+        return fault
+
+    def _fault_of_join(self, u: int) -> ManifestIssue | None:
+        """Return why the branches of join `u` cannot be paired, or None: they must emit in one scope."""
+        ids = self.graph.ids
+        emitted_in = {p: self.scopes.emitted_in(p) for p in self.graph.predecessors(u)}
+        openers = sorted(set(emitted_in.values()))
+        if len(openers) == 1:
+            return None
+        places = ", ".join(
+            f"{ids[p]!r} once per " + ("input item" if scope == RUN else f"output of {ids[scope]!r}")
+            for p, scope in emitted_in.items()
+        )
+        merging = ", ".join(repr(ids[scope]) for scope in openers if scope != RUN and self.merges[scope])
+        remedy = "let all branches begin behind the same opener, or merge them"
+        if merging:
+            remedy = f'give {merging} "fan_in": "join" and "join_missing": "partial" in place of a merge'
+        what = f"join {ids[u]!r} cannot pair its branches, which emit in different scopes: {places}"
+        return ManifestIssue(f"$.nodes[{u}]", f"{what}; {remedy}")
+
+
+def kind_of(node: Any) -> list[Any]:
+    """Return what the traits of `node` come from: equal kinds, equal traits.
+
+    It holds nothing of the instance, so one with methods of its own is like no other.
+    """
+    kind: list[Any] = []
+    for _ in range(WRAPPERS_LIMIT):
+        cls = type(node)
+        kind.append(cls)
+        for name in ("emits", *LIFECYCLE):
+            found = getattr(node, name, None)
+            found = getattr(found, "__func__", found)
+            kind.append(found if found is getattr(cls, name, None) else object())
+        if not hasattr(node, "__wrapped__"):
+            break
+        node = node.__wrapped__
+    return kind
