@@ -1,7 +1,7 @@
 """The slow walk over a manifest: every fault with its path, and the manifest in its one spelling.
 
 Called where the fast way refused a text, and for everything that is no text (dicts, YAML, manifests built by hand).
-A `Walk` goes over a tree along checkers that are compiled, once, from the annotations of the structs
+The walk goes along checkers that are compiled, once, from the annotations of the structs
 (`remotemedia.manifest_parts`). What it returns is a deep copy: camelCase written as snake_case, nulls of optional keys
 left out, keys that nothing acts on gathered under `EXTRA_KEY`.
 """
@@ -10,155 +10,48 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import inspect as mi
 
-from remotemedia.errors import ManifestIssue, bounded_repr
+from remotemedia.errors import ManifestIssue
 from remotemedia.manifest_graph import find_graph_faults
-from remotemedia.manifest_parts import EXTRA_KEY, INT_MAX, Extra, ManifestLimits, Part
+from remotemedia.manifest_parts import EXTRA_KEY, INT_MAX, Extra, Part
 from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS
-from remotemedia.manifest_text import DIGITS_LIMIT, Repeated, Unfit, too_deep
-
-ISSUES_LIMIT = 100_000
-"""A hostile manifest has a fault every few bytes; beyond this many the walk ends."""
-
-HINT_BUDGET = 200_000
-"""How many names a walk may compare in search of close matches."""
-
-INVALID: Any = object()
-_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+from remotemedia.manifest_text import too_deep
+from remotemedia.manifest_walk import INVALID, EnoughError, Walk, at, number_of, pairs_of
 
 
-class _EnoughError(Exception):
-    """The walk cannot go on; what it found is in its issues."""
+def walk_over(tree: Any, part: type[Part], walk: Walk) -> Any:
+    """Return `tree` in its one spelling; of use only if ``walk.issues`` is empty afterwards.
 
-
-class Walk:
-    """One walk over one tree.
-
-    Attributes
+    Parameters
     ----------
-    issues : list of ManifestIssue
-        The faults found.
-    inert : dict of str to str
-        Keys that this version does not act on, with the path of their first use.
+    tree : object
+        The manifest as dicts and lists, maybe with `Repeated` and `Unfit` in it.
+    part : type
+        The struct of the whole manifest.
+    walk : Walk
+        Takes the faults.
     """
+    try:
+        normal = shape_of(part).check(walk, tree, "$", 1)
+        if isinstance(tree, dict) and not _is_too_large(tree, walk):
+            find_graph_faults(tree, walk)
+    except EnoughError:
+        return INVALID
+    except RecursionError:
+        walk.issues.append(ManifestIssue("$", "the caller's stack leaves no room for a manifest nested so deep"))
+        return INVALID
+    return normal
 
-    def __init__(self, limits: ManifestLimits, issues: Iterable[ManifestIssue] = ()) -> None:
-        self.limits = limits
-        self.issues = list(issues)
-        self.inert: dict[str, str] = {}
-        self._open: set[int] = set()  # ids of the containers that are being copied
-        self._size = 0  # no more than the bytes of the free values copied so far, if they were JSON
-        self._hints = HINT_BUDGET
 
-    def over(self, tree: Any, part: type[Part]) -> Any:
-        """Return `tree` in its one spelling; of use only if `issues` is empty afterwards."""
-        try:
-            normal = shape_of(part).check(self, tree, "$", 1)
-            if isinstance(tree, dict) and not self._is_too_large(tree):
-                find_graph_faults(tree, self)
-        except _EnoughError:
-            return INVALID
-        except RecursionError:
-            self.issues.append(ManifestIssue("$", "the caller's stack is too deep for a manifest that nests so deep"))
-            return INVALID
-        return normal
-
-    def fault(self, path: str, message: str) -> None:
-        """Note a fault."""
-        if len(self.issues) >= ISSUES_LIMIT:
-            self.issues.append(ManifestIssue("$", f"more than {ISSUES_LIMIT} faults; the check ended here"))
-            raise _EnoughError
-        self.issues.append(ManifestIssue(path, message))
-
-    def wrong(self, path: str, expected: str, value: Any) -> None:
-        """Note a value that is not what is expected there."""
-        self.fault(path, value.reason if type(value) is Unfit else f"expected {expected}, got {describe(value)}")
-
-    def closest(self, word: str, names: Iterable[str]) -> str:
-        """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
-        choice = {name.lower(): name for name in names} if len(word) <= 64 and self._hints > 0 else {}
-        self._hints -= len(choice)
-        if not choice:
-            return ""
-        from difflib import get_close_matches
-
-        close = get_close_matches(word.lower(), choice, n=1)
-        return f"; did you mean {bounded_repr(choice[close[0]], 60)}?" if close else ""
-
-    def text(self, value: str, path: str) -> Any:
-        """Return a string as an exact `str`, or note that it has no UTF-8."""
-        self._spend(len(value) + 2)
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                self.fault(path, f"a lone surrogate (\\u{ord(value[error.start]):04x}), which no UTF-8 text can hold")
-                return INVALID
-        return value if type(value) is str else str.__str__(value)
-
-    def key(self, key: Any, path: str) -> bool:
-        """Note a key that is no string of UTF-8, and return whether it is one."""
-        if isinstance(key, str):
-            return self.text(key, at(path, key)) is not INVALID
-        self.fault(path, f"the key {describe(key)} is no string; JSON keys are")
-        return False
-
-    def free(self, value: Any, path: str, depth: int) -> Any:
-        """Return a deep copy of any JSON value."""
-        if value is None or value is True or value is False:
-            return value
-        if isinstance(value, str):
-            return self.text(value, path)
-        if isinstance(value, (dict, list, tuple)):
-            return self._container(value, path, depth)
-        number = number_of(value)
-        if number is INVALID:
-            self.wrong(path, "a JSON value (null, true, false, a finite number, a string, an array, an object)", value)
-        self._spend(1)
-        return number
-
-    def _container(self, value: Any, path: str, depth: int) -> Any:
-        if id(value) in self._open:
-            self.fault(path, "contains itself, which JSON cannot")
-            return INVALID
-        if depth > self.limits.max_depth:
-            self.fault(path, too_deep(self.limits.max_depth))
-            return INVALID
-        self._spend(2)
-        self._open.add(id(value))
-        if isinstance(value, dict):
-            copy: Any = self._object(value, path, depth)
-        else:
-            copy = [self.free(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
-        self._open.discard(id(value))
-        return copy
-
-    def _object(self, value: dict[Any, Any], path: str, depth: int) -> dict[str, Any]:
-        copy: dict[str, Any] = {}
-        for key, item in pairs_of(value):
-            if not self.key(key, path):
-                continue
-            where = at(path, key)
-            if key in copy:
-                self.fault(where, "this key is given twice; keep one")
-            copy[str.__str__(key)] = self.free(item, where, depth + 1)
-        return copy
-
-    def _spend(self, size: int) -> None:
-        self._size += size
-        if self._size > self.limits.max_bytes:
-            self.fault("$", f"larger than {self.limits.max_bytes} bytes of JSON (ManifestLimits.max_bytes)")
-            raise _EnoughError
-
-    def _is_too_large(self, tree: dict[str, Any]) -> bool:
-        limits = {"nodes": self.limits.max_nodes, "connections": self.limits.max_connections}
-        return any(isinstance(tree.get(key), (list, tuple)) and len(tree[key]) > limits[key] for key in limits)
+def _is_too_large(tree: dict[str, Any], walk: Walk) -> bool:
+    limits = {"nodes": walk.limits.max_nodes, "connections": walk.limits.max_connections}
+    return any(isinstance(tree.get(key), (list, tuple)) and len(tree[key]) > limits[key] for key in limits)
 
 
 class Free:
@@ -327,17 +220,19 @@ Checker = Free | FreeObject | Scalar | Either | Array | Shape
 
 def name_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
     """Note a manifest whose metadata has no name."""
-    metadata = found.get("metadata")
-    if isinstance(metadata, dict) and "name" not in metadata:
+    metadata = found.get("metadata", {"name": INVALID})
+    if "name" not in metadata:
         walk.fault(f"{path}.metadata.name", "missing; expected a non-empty string")
-    elif isinstance(metadata, dict) and (not isinstance(metadata["name"], str) or not metadata["name"]):
-        walk.wrong(f"{path}.metadata.name", "a non-empty string", metadata["name"])
+        return
+    name = metadata["name"]
+    if name is not INVALID and not (isinstance(name, str) and name):
+        walk.wrong(f"{path}.metadata.name", "a non-empty string", name)
 
 
 def node_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
     """Note what makes no sense together on a node."""
     if "join_missing" in found and found.get("fan_in") != "join":
-        walk.fault(f"{path}.join_missing", "only a join has it; add \"fan_in\": \"join\" or leave it out")
+        walk.fault(f"{path}.join_missing", 'only a join has it; add "fan_in": "join" or leave it out')
 
 
 RULES: dict[str, Callable[[Walk, dict[str, Any], str], None]] = {"Manifest": name_rule, "NodeSpec": node_rule}
@@ -389,12 +284,12 @@ def one_of(values: tuple[Any, ...], default: Any) -> Scalar:
 
 def text_like(kind: mi.StrType, extra: dict[str, Any]) -> Scalar:
     """Return the checker of a string."""
-    pattern = re.compile(extra.get("pattern") or kind.pattern or "")
+    pattern = re.compile(extra.get("pattern") or kind.pattern or "(?s:.*)")
     least = kind.min_length or 0
     has_port = extra.get("port", False)
 
     def take(value: Any) -> Any:
-        if not isinstance(value, str) or len(value) < least or not pattern.search(value) or value.endswith("\n"):
+        if not isinstance(value, str) or len(value) < least or not pattern.fullmatch(value):
             return INVALID
         return value if not has_port or 0 < int(value.rpartition(":")[2]) < 65536 else INVALID
 
@@ -431,39 +326,7 @@ def number_like(kind: mi.IntType | mi.FloatType) -> Scalar:
     return Scalar(expected, take)
 
 
-def number_of(value: Any) -> Any:
-    """Return a JSON number as an exact int or float; INVALID for a bool, NaN, an infinity, and what is no number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return INVALID if value.bit_length() > DIGITS_LIMIT * 3.3219 else int(value)
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    return INVALID
-
-
-def pairs_of(value: dict[Any, Any]) -> Iterable[tuple[Any, Any]]:
-    """Return the keys and values of an object, a repeated key as often as it is there."""
-    return value.pairs if isinstance(value, Repeated) else value.items()
-
-
-def at(path: str, key: str) -> str:
-    """Return the path of a key: ``$.a``, ``$["odd one"]``."""
-    return f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f"{path}[{bounded_repr(str(key), 60)}]"
-
-
 def camel_case(name: str) -> str:
     """Return ``snake_case`` as ``snakeCase``."""
     head, *rest = name.split("_")
     return head + "".join(word.capitalize() for word in rest)
-
-
-def describe(value: Any) -> str:
-    """Return a value as an error message names it."""
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, (list, tuple)):
-        return "an array"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, (str, int, float)):
-        return bounded_repr(value, 60)
-    return f"{bounded_repr(value, 60)} (a Python {type(value).__name__})"

@@ -403,13 +403,10 @@ class _Band:
         self._size = len(frame.samples)
         self._rate_hz = frame.rate_hz
         self._hann = self._window(self._size)
+        if low_hz >= frame.rate_hz / 2:
+            raise ValueError(f"'low_hz' is {low_hz:g}, but audio of {frame.rate_hz} Hz ends at half that rate")
         bins_hz = np.fft.rfftfreq(self._size, 1 / frame.rate_hz)
         low, high = np.searchsorted(bins_hz, (low_hz, high_hz)).tolist()
-        if low == len(bins_hz):
-            raise ValueError(
-                f"frames of {self._size} samples at {frame.rate_hz} Hz hold nothing above {low_hz:g} Hz: "
-                "use longer frames, or a lower 'low_hz'"
-            )
         self._bins = slice(max(low, 1), max(high, low + 1))  # never the mean
 
     def level_dbfs(self, frame: AudioFrame) -> float:

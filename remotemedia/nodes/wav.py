@@ -46,7 +46,7 @@ class AudioBlock(NamedTuple):
     start_s: float = 0.0
 
 
-def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> Iterator[AudioBlock]:
+def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> AudioBlocks:
     """Read a WAV file block by block, in memory that does not depend on its length.
 
     Reads integers of 8, 16, 24 and 32 bits, floats of 32 and 64 bits, and whatever else libsndfile decodes,
@@ -75,12 +75,12 @@ def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> 
     return _read_blocks(Path(path), block_frames, 0.0)
 
 
-def read_wav_ms(path: str | os.PathLike[str], block_ms: float) -> Iterator[AudioBlock]:
+def read_wav_ms(path: str | os.PathLike[str], block_ms: float) -> AudioBlocks:
     """Do as `read_wav` with blocks of `block_ms` milliseconds, rounded to whole samples."""
     return _read_blocks(Path(path), 0, block_ms)
 
 
-def _read_blocks(path: Path, block_frames: int, block_ms: float) -> Iterator[AudioBlock]:
+def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioBlocks:
     soundfile = _soundfile()
     try:
         _check_container(path)

@@ -100,9 +100,14 @@ def test_r36_everything_is_free_when_the_error_is(direct, policy):
     gc.collect()
     gc.disable()
     try:
-        outcome = direct.run(chain(node("bad", "Bad")), (Held() for _ in range(1)), error_policy=policy)
-        assert (outcome.error is not None) == (policy == "stop")
-        del outcome
+        try:
+            result = direct.executor.execute_with_input(
+                chain(node("bad", "Bad")), (Held() for _ in range(1)), error_policy=policy
+            )
+            assert policy == "collect"
+            del result
+        except rm.NodeError:
+            assert policy == "stop"
         assert alive[0]() is None
     finally:
         gc.enable()

@@ -291,8 +291,9 @@ class TestVoiceActivity:
         node.initialize(NodeContext("n1", "VoiceActivity"))
         assert node.flush() == []
 
-    def test_a_recording_of_one_sample(self) -> None:
-        assert voiced(np.array([0.5])) == [False]
+    @pytest.mark.parametrize("count", [1, 2, 3, 481, 482])
+    def test_recordings_and_last_frames_of_a_few_samples(self, count: int) -> None:
+        assert voiced(0.5 * np.ones(count)) == [False] * math.ceil(count / 480)
 
     def test_frames_of_another_rate_or_length_are_refused(self) -> None:
         for odd in (AudioFrame(np.zeros(480), 8000, 0.0), AudioFrame(np.zeros(481), RATE_HZ, 0.0)):
@@ -302,8 +303,8 @@ class TestVoiceActivity:
                 list(node.process(odd))
 
     def test_a_band_above_what_the_rate_holds_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="hold nothing above 4500 Hz"):
-            list(made(VoiceActivity, low_hz=4500).process(frames_of(np.zeros(480), 8000)[0]))
+        with pytest.raises(ValueError, match="'low_hz' is 4000, but audio of 8000 Hz ends at half that rate"):
+            list(made(VoiceActivity, low_hz=4000).process(frames_of(np.zeros(480), 8000)[0]))
 
     def test_what_is_no_frame_is_refused_with_the_remedy(self) -> None:
         with pytest.raises(TypeError, match="put Frames before it"):

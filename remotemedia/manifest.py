@@ -1,0 +1,385 @@
+"""`Manifest`: what a pipeline is made of, read from JSON or YAML, checked whole before anything is made of it (R43).
+
+A valid text takes the fast way: a lexical scan for what the decoder lets pass, the typed decoder, the graph. Whatever
+that refuses, and everything that is no JSON text, takes the slow walk (`remotemedia.manifest_faults`), which finds
+all faults at once. A `Manifest` owns its values: nothing of the caller's dicts stays in it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterable
+from operator import attrgetter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from remotemedia._core.graph import PipelineGraph, link
+from remotemedia._core.jsonscan import WATCHED, KeyScanner
+from remotemedia.errors import ManifestError, ManifestIssue, ManifestWarning
+from remotemedia.manifest_parts import (
+    Capabilities,
+    CircuitBreaker,
+    Connection,
+    Cpu,
+    Execution,
+    Extra,
+    Gpu,
+    ManifestLimits,
+    NodeSpec,
+    Part,
+    Retry,
+    RunOptions,
+    Timeouts,
+    plain,
+)
+from remotemedia.manifest_support import FEATURES
+
+__all__ = [
+    "Capabilities",
+    "CircuitBreaker",
+    "Connection",
+    "Cpu",
+    "Execution",
+    "Extra",
+    "Gpu",
+    "Manifest",
+    "ManifestLimits",
+    "NodeSpec",
+    "Retry",
+    "RunOptions",
+    "Timeouts",
+]
+
+DEFAULT_LIMITS = ManifestLimits()
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
+class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
+    """A pipeline: nodes, and connections between them.
+
+    Read one with `from_json`, `from_file`, `from_yaml` or `from_dict`; these check everything and raise
+    `ManifestError` with all faults. One built by hand is checked at the first use of `graph` (every run uses it) or
+    of `to_dict` and `to_json`. Manifests are equal by value and must not be changed, their dicts neither.
+
+    Parameters
+    ----------
+    version : {"v1"}
+        Version of the format.
+    metadata : dict
+        ``name``, and anything else; nodes see it as ``context.metadata``.
+    nodes : tuple of NodeSpec
+        At least one.
+    connections : tuple of Connection
+        May be empty.
+    run : RunOptions, optional
+        Options of the whole run.
+
+    Examples
+    --------
+    >>> from remotemedia import Manifest
+    >>> manifest = Manifest.from_json('''{"version": "v1", "metadata": {"name": "demo"},
+    ...     "nodes": [{"id": "in", "node_type": "PassThrough"}, {"id": "count", "node_type": "Echo"}],
+    ...     "connections": [{"from": "in", "to": "count"}]}''')
+    >>> manifest.graph.execution_order
+    ['in', 'count']
+    """
+
+    version: Literal["v1"]
+    metadata: Annotated[
+        dict[str, Any],
+        Meta(extra_json_schema={"required": ["name"], "properties": {"name": {"type": "string", "minLength": 1}}}),
+    ]
+    nodes: Annotated[tuple[NodeSpec, ...], Meta(min_length=1)]
+    connections: tuple[Connection, ...]
+    run: RunOptions | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("nodes", "connections"):
+            if isinstance(getattr(self, name), list):  # built by hand
+                msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
+
+    def __repr__(self) -> str:
+        name = self.metadata.get("name") if isinstance(self.metadata, dict) else None
+        return f"<Manifest {name!r}: {len(self.nodes)} nodes, {len(self.connections)} connections>"
+
+    @property
+    def graph(self) -> PipelineGraph:
+        """The checked graph.
+
+        Raises
+        ------
+        ManifestError
+            With all faults, if the manifest was built by hand and has any.
+        """
+        graph: PipelineGraph | None = self.__dict__.get("_graph")
+        if graph is None:
+            checked = Manifest._walk(plain(self), DEFAULT_LIMITS)
+            for name in self.__struct_fields__:  # in their one spelling, and no longer the caller's own dicts
+                msgspec.structs.force_setattr(self, name, getattr(checked, name))
+            graph = self.__dict__["_graph"] = checked.graph
+        return graph
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, limits: ManifestLimits | None = None) -> Manifest:
+        """Return the manifest of a JSON text.
+
+        Parameters
+        ----------
+        text : str or bytes
+            JSON; bytes in UTF-8.
+        limits : ManifestLimits, optional
+            Other limits than the default ones.
+
+        Returns
+        -------
+        Manifest
+
+        Raises
+        ------
+        ManifestError
+            With every fault of the text.
+
+        Warns
+        -----
+        ManifestWarning
+            Once, naming all keys that this version loads but does not act on.
+        """
+        limits = limits or DEFAULT_LIMITS
+        if not isinstance(text, (str, bytes, bytearray)):
+            raise TypeError(f"the text of a manifest is a str or bytes, not {type(text).__name__}")
+        _check_size(len(text), limits)
+        try:
+            data = text.encode() if isinstance(text, str) else bytes(text)
+        except UnicodeEncodeError:  # a lone surrogate; the walk tells where
+            return cls._from_refused(text, limits)
+        _check_size(len(data), limits)
+        manifest = cls._decode(data, limits)
+        return manifest if manifest is not None else cls._from_refused(data, limits)
+
+    @classmethod
+    def from_yaml(cls, text: str | bytes, *, limits: ManifestLimits | None = None) -> Manifest:
+        """Return the manifest of a YAML text of the same shape; needs the extra ``remotemedia[yaml]``.
+
+        YAML is read as another spelling of JSON: no anchors, aliases, tags or merge keys, one document, string
+        keys; plain scalars are null, true, false and numbers as in JSON, or else strings (dates too). What YAML
+        versions read differently (``yes``, ``0x1F``, ``1_000``) is refused. Parameters and errors as for `from_json`.
+
+        Raises
+        ------
+        ManifestError
+            With every fault of the text.
+        ImportError
+            If PyYAML is not installed.
+        """
+        from remotemedia.manifest_text import decode_utf8
+        from remotemedia.manifest_yaml import parse_yaml
+
+        limits = limits or DEFAULT_LIMITS
+        if not isinstance(text, (str, bytes, bytearray)):
+            raise TypeError(f"the text of a manifest is a str or bytes, not {type(text).__name__}")
+        _check_size(len(text), limits)
+        if isinstance(text, str):
+            _check_size(len(text.encode("utf-8", "surrogatepass")), limits)
+        tree, issues = parse_yaml(text if isinstance(text, str) else decode_utf8(bytes(text)), limits.max_depth)
+        return cls._walk(tree, limits, issues)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], *, limits: ManifestLimits | None = None) -> Manifest:
+        """Return the manifest in a file: YAML if its name ends in ``.yaml`` or ``.yml``, else JSON.
+
+        Parameters and errors as for `from_json`; `OSError` if the file cannot be read. A ``ManifestError`` has the
+        path as a note.
+        """
+        limits = limits or DEFAULT_LIMITS
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(limits.max_bytes + 1)
+            if path.suffix.lower() in YAML_SUFFIXES:
+                return cls.from_yaml(data, limits=limits)
+            return cls.from_json(data, limits=limits)
+        except ManifestError as error:
+            error.add_note(f"in {path}")
+            raise
+
+    @classmethod
+    def from_dict(cls, tree: dict[str, Any], *, limits: ManifestLimits | None = None) -> Manifest:
+        """Return the manifest that a dict describes, as `from_json` does for its text; the dict is copied.
+
+        Parameters
+        ----------
+        tree : dict
+            JSON values only: dict with string keys, list (or tuple), str, int, finite float, bool, None.
+        limits : ManifestLimits, optional
+            Other limits than the default ones.
+
+        Returns
+        -------
+        Manifest
+
+        Raises
+        ------
+        ManifestError
+            With every fault of the dict.
+        """
+        if not isinstance(tree, dict):
+            raise TypeError(f"Manifest.from_dict takes a dict, not {type(tree).__name__}")
+        return cls._walk(tree, limits or DEFAULT_LIMITS)
+
+    @classmethod
+    def coerce(cls, value: object) -> Manifest:
+        """Return the manifest that a caller means: a `Manifest`, a dict, JSON text as str, a `pathlib.Path`.
+
+        A str is never a path. Errors as for the method that reads it; `TypeError` for anything else.
+        """
+        match value:
+            case Manifest():
+                return value
+            case dict():
+                return cls.from_dict(value)
+            case str():
+                return cls.from_json(value)
+            case Path():
+                return cls.from_file(value)
+        raise TypeError(
+            f"a manifest is a Manifest, a dict, a str of JSON or a pathlib.Path, not {type(value).__name__}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the manifest as a dict of JSON values, unset keys left out; changing it changes no manifest."""
+        self.graph  # noqa: B018  checks one that was built by hand
+        tree: dict[str, Any] = _copy(plain(self))
+        return tree
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return the manifest as JSON text; ``Manifest.from_json`` of it is equal to this manifest.
+
+        Parameters
+        ----------
+        indent : int, optional
+            Spaces a level; by default all is on one line.
+        """
+        import json
+
+        self.graph  # noqa: B018  checks one that was built by hand
+        return json.dumps(plain(self), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema (draft 2020-12) of the format; what needs the whole graph is not in it."""
+        from remotemedia.manifest_schema import schema_of
+
+        return schema_of(Manifest)
+
+    @classmethod
+    def _decode(cls, data: bytes, limits: ManifestLimits) -> Manifest | None:
+        """Return the manifest by the fast way, or None if anything about it needs the slow walk."""
+        found = _scanner.scan(data, limits.max_depth)
+        if found & ~WATCHED:
+            return None
+        try:
+            manifest = _decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        name = manifest.metadata.get("name")
+        if not isinstance(name, str) or not name or (found and _asks_for_more(manifest)):
+            return None
+        if len(manifest.nodes) > limits.max_nodes or len(manifest.connections) > limits.max_connections:
+            return None
+        graph = link(manifest.nodes, manifest.connections)
+        if graph is None:
+            return None
+        manifest.__dict__["_graph"] = graph
+        return manifest
+
+    @classmethod
+    def _from_refused(cls, text: str | bytes | bytearray, limits: ManifestLimits) -> Manifest:
+        from remotemedia.manifest_text import decode_utf8, parse
+
+        decoded = text.removeprefix("\ufeff") if isinstance(text, str) else decode_utf8(bytes(text))
+        return cls._walk(parse(decoded, limits.max_depth), limits)
+
+    @classmethod
+    def _walk(cls, tree: Any, limits: ManifestLimits, issues: Iterable[ManifestIssue] = ()) -> Manifest:
+        """Return the manifest of a tree by the slow walk, with its graph; warn of what nothing acts on."""
+        from remotemedia.manifest_faults import walk_over
+        from remotemedia.manifest_walk import Walk
+
+        walk = Walk(limits, issues)
+        normal = walk_over(tree, Manifest, walk)
+        if walk.issues:
+            raise ManifestError(walk.issues)
+        try:
+            manifest = msgspec.convert(normal, Manifest)
+        except msgspec.ValidationError as error:
+            raise ManifestError([ManifestIssue("$", f"{error} (the walk found no fault: please report it)")]) from error
+        graph = link(manifest.nodes, manifest.connections)
+        if graph is None:
+            raise ManifestError([ManifestIssue("$", "no graph (the walk found no fault: please report it)")])
+        manifest.__dict__["_graph"] = graph
+        if walk.inert:
+            _warn_of(walk.inert)
+        return manifest
+
+
+_decoder = msgspec.json.Decoder(Manifest)
+_scanner = KeyScanner({feature.key for feature in FEATURES} | {"join_missing"})
+_blanks: dict[str, Part] = {
+    "Manifest": Manifest(version="v1", metadata={}, nodes=(), connections=()),
+    "RunOptions": RunOptions(),
+    "NodeSpec": NodeSpec(id="", node_type=""),
+    "Connection": Connection(from_="", to=""),
+}
+
+
+def _look_at(owner: str, *keys: str) -> tuple[attrgetter[Any], Any]:
+    """Return what reads the keys of `owner` that need the walk, and what it gives where none is used."""
+    getter = attrgetter(*(feature.key for feature in FEATURES if feature.owner == owner), *keys)
+    return getter, getter(_blanks[owner])
+
+
+_looks = {owner: _look_at(owner, *(["join_missing"] if owner == "NodeSpec" else [])) for owner in _blanks}
+
+
+def _asks_for_more(manifest: Manifest) -> bool:
+    """Whether a key that needs the walk is used, not only a param of the same name."""
+    groups: dict[str, Iterable[Part]] = {
+        "Manifest": (manifest,),
+        "RunOptions": () if manifest.run is None else (manifest.run,),
+        "NodeSpec": manifest.nodes,
+        "Connection": manifest.connections,
+    }
+    for owner, parts in groups.items():
+        getter, blank = _looks[owner]
+        if any(getter(part) != blank for part in parts):
+            return True
+    return False
+
+
+def _check_size(size: int, limits: ManifestLimits) -> None:
+    if size > limits.max_bytes:
+        message = f"the text has {size} bytes or more; at most {limits.max_bytes} are allowed (ManifestLimits.max_bytes)"
+        raise ManifestError([ManifestIssue("$", message)])
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    return [_copy(item) for item in value] if isinstance(value, list) else value
+
+
+def _warn_of(inert: dict[str, str]) -> None:
+    """Warn once of the keys that nothing acts on, at the line outside this package that asked for the manifest."""
+    listed = ", ".join(f"{key!r} ({path})" for key, path in inert.items())
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "remotemedia":
+        frame = frame.f_back
+        level += 1
+    message = f"loaded, but not acted on by this version (first use in brackets): {listed}"
+    warnings.warn(message, ManifestWarning, stacklevel=level - 1)

@@ -1,0 +1,53 @@
+"""The JSON Schema of the format, made from the annotations of the structs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from remotemedia.manifest_parts import EXTRA_KEY, Extra, Part
+from remotemedia.manifest_support import FOREIGN_KEYS
+
+NOTE = (
+    "A pipeline of remotemedia. Not in the schema: ids are unique, connections name nodes and make no cycle, and "
+    "which keys the version at hand acts on. The camelCase spellings of keys, which are read too, are left out."
+)
+
+
+def schema_of(manifest: type[Part]) -> dict[str, Any]:
+    """Return the schema (draft 2020-12) of a manifest, given its struct."""
+    (root,), definitions = msgspec.json.schema_components(
+        [manifest], schema_hook=_schema_of_extra, ref_template="#/$defs/{name}"
+    )
+    definitions.pop(Extra.__name__, None)
+    for name, definition in definitions.items():
+        _open_for_free_keys(name, definition)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "remotemedia manifest, version v1",
+        "description": NOTE,
+        **root,
+        "$defs": definitions,
+    }
+
+
+def _open_for_free_keys(name: str, definition: dict[str, Any]) -> None:
+    """Allow null for optional keys, the SDK's keys, and keys that begin with ``x-``."""
+    properties: dict[str, Any] = definition["properties"]
+    properties.pop(EXTRA_KEY)
+    required = definition.get("required", [])
+    for key, schema in properties.items():
+        if key not in required and schema and {"type": "null"} not in schema.get("anyOf", []):
+            properties[key] = {"anyOf": [schema, {"type": "null"}]}
+    for key in FOREIGN_KEYS.get(name, ()):
+        properties[key] = {"description": "read and kept, not acted on"}
+    definition["patternProperties"] = {"^x-": {}}
+    definition["description"] = definition.get("description", "").partition("\n")[0]
+
+
+def _schema_of_extra(kind: type) -> dict[str, Any]:
+    assert kind is Extra
+    return {}
+
+
