@@ -5,8 +5,6 @@ on valid JSON its answer is exact, on anything else it is memory-safe and its an
 and linear in the text: a small object's keys are compared pairwise, a large one's go through a hash set.
 """
 
-import json
-
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from libc.string cimport memcmp
 
@@ -180,6 +178,8 @@ cdef class Scan:
     cdef int take_escaped(self, KeyScanner scanner, bytes raw, int depth) except -1:
         """Undo the escapes of a key (which then has bytes of its own, so it goes into a set) and add it."""
         cdef bytes key
+        import json  # here, since few manifests have such keys and it would slow the package's import
+
         try:
             key = json.loads(b'"%b"' % raw).encode("utf-8", "surrogatepass")
         except ValueError:

@@ -7,7 +7,6 @@ missing, wrong or unknown one is a ValueError that names node and param.
 import logging
 from collections import deque
 from collections.abc import Mapping
-from difflib import get_close_matches
 from numbers import Number
 from types import MappingProxyType
 
@@ -41,8 +40,8 @@ cdef bint is_operand(object value) except -1:
     return dtype is not None and hasattr(value, "__array__") and getattr(dtype, "kind", "") in "iufc"
 
 
-cdef int refuse_item(NodeExecutor node, object item, str wanted) except -1:
-    raise TypeError(f"{type(node).__name__} takes {wanted}, not {type(item).__name__}")
+cdef int refuse_item(object item, str wanted) except -1:
+    raise TypeError(f"takes {wanted}, not {type(item).__name__}")
 
 
 cdef object param_error(NodeContext context, str name, str problem):
@@ -52,6 +51,7 @@ cdef object param_error(NodeContext context, str name, str problem):
 cdef int check_names(NodeContext context, object known) except -1:
     for name in context.params:
         if name not in known:
+            from difflib import get_close_matches
             close = get_close_matches(str(name), known, 1)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
             raise param_error(context, str(name), f"is unknown; {hint}")
@@ -74,9 +74,9 @@ cdef object number_param(NodeContext context, str name):
 
 cdef Py_ssize_t size_param(NodeContext context) except -1:
     value = required(context, "size")
-    if not isinstance(value, int) or PyBool_Check(value) or not 1 <= value <= 2 ** 62:
+    if not isinstance(value, int) or PyBool_Check(value) or value < 1:
         raise param_error(context, "size", f"must be an integer of at least 1, not {value!r}")
-    return value
+    return min(value, 2 ** 62)  # more than memory holds
 
 
 cdef str text_param(NodeContext context, str name):
@@ -160,7 +160,7 @@ cdef class Arithmetic(NodeExecutor):
             if self.operation == SUBTRACT:
                 return PyFloat_FromDouble(x - y)
         elif not is_operand(item):
-            refuse_item(self, item, "a number")
+            refuse_item(item, "a number")
         if self.operation == ADD:
             return item + self.operand
         if self.operation == SUBTRACT:
@@ -168,8 +168,12 @@ cdef class Arithmetic(NodeExecutor):
         if self.operation == MULTIPLY:
             return item * self.operand
         if self.operation == DIVIDE:
+            if self.operand == 0:  # NumPy would give infinity
+                raise ZeroDivisionError("division by zero")
             return item / self.operand
         if self.operation == MODULO:
+            if self.operand == 0:
+                raise ZeroDivisionError("modulo by zero")
             return item % self.operand
         return item ** self.operand
 
@@ -228,10 +232,10 @@ cdef class Threshold(NodeExecutor):
         value = item
         if self.key is not None:
             if not isinstance(item, (dict, Mapping)):
-                refuse_item(self, item, "a mapping (it has a key)")
+                refuse_item(item, "a mapping (it has a key)")
             value = item.get(self.key, 0.0)
         if not is_number(value):
-            refuse_item(self, value, "a number" if self.key is None else f"a number at {self.key!r}")
+            refuse_item(value, "a number")
         return item if value >= self.threshold else None
 
     def initialize(self, context):
@@ -262,7 +266,7 @@ cdef class Filter(NodeExecutor):
 
     cdef object process_item(self, object item):
         if not isinstance(item, (dict, Mapping)):
-            refuse_item(self, item, "a mapping")
+            refuse_item(item, "a mapping")
         if self.key not in item:
             return None
         return item if self.accepts(item[self.key]) else None
@@ -281,7 +285,7 @@ cdef class Filter(NodeExecutor):
                     return True
             return False
         if PyBool_Check(found) != PyBool_Check(self.value):
-            raise TypeError(f"Filter cannot order {type(found).__name__} and {type(self.value).__name__}")
+            raise TypeError(f"no order between {type(found).__name__} and {type(self.value).__name__}")
         if op == LESS:
             return found < self.value
         if op == LESS_EQUAL:
@@ -335,7 +339,7 @@ cdef class Expander(NodeExecutor):
 
     cdef object process_item(self, object item):
         if not isinstance(item, (list, tuple)):
-            refuse_item(self, item, "a list or a tuple")
+            refuse_item(item, "a list or a tuple")
         return item
 
 

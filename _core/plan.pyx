@@ -21,7 +21,8 @@ from remotemedia._core.node cimport NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
 
 from remotemedia._core.nodes import BUILTINS
-from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.errors import ManifestError
+from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import fault_of, read_traits
 
 cdef set BUILTIN_TYPES = set(BUILTINS.values())
@@ -172,9 +173,6 @@ cdef class Layout:
     cdef bint is_join(self, int u) except -1:
         return self.specs[u].fan_in == "join" and self.fan_in(u) > 0
 
-    cdef bint is_merge(self, int u) except -1:
-        return self.fan_in(u) > 1 and self.specs[u].fan_in != "join"
-
     cdef int link_scopes(self) except -1:
         """Chain the nodes of each scope in topological order."""
         cdef int n = self.graph.node_count
@@ -236,7 +234,7 @@ cdef class Layout:
                     nothing.append(self.add(SOURCE, u))
             elif self.is_join(u):
                 nothing.append(self.add_gather(JOIN, u))
-            elif self.is_merge(u):
+            elif is_merge(graph, self.specs, u):
                 loop = self.add_gather(MERGE, u)
                 leaving.append(loop)
             else:
@@ -288,7 +286,7 @@ cdef class Layout:
                 continue
             for e in range(graph.in_heads[v], graph.in_heads[v + 1]):
                 if graph.in_tails[e] == u:
-                    self.add(PUSH if self.is_merge(v) else PUT, u, graph.in_edges[e])
+                    self.add(PUSH if is_merge(graph, self.specs, v) else PUT, u, graph.in_edges[e])
                     break
         return 0
 
@@ -332,66 +330,48 @@ cdef bint is_native(object node) except -1:
     return getattr(process, "__func__", None) is BASE_PROCESS and process.__self__ is node
 
 
-cdef list faults_of(PipelineGraph graph, list specs, list nodes, list traits):
-    """Every fault that only the instances show."""
-    cdef list faults = []
-    cdef int u
-    for u in range(graph.node_count):
-        name = f"node {graph.ids[u]!r} ({specs[u].node_type})"
-        fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
-        if fault is not None:
-            faults.append(fault)
-        elif traits[u].produces and graph.in_heads[u] != graph.in_heads[u + 1]:
-            faults.append(ManifestIssue(
-                f"$.nodes[{u}]",
-                f"{name} is a producer (it has produce()) and takes no input; remove the connection from "
-                f"{graph.ids[graph.in_tails[graph.in_heads[u]]]!r}",
-            ))
-    return faults
+cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):
+    """The fault of node `u` that only the instances show, or None."""
+    name = f"node {graph.ids[u]!r} ({specs[u].node_type})"
+    fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
+    if fault is not None:
+        return fault
+    before = [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
+    if traits[u].produces and before:
+        return fed_producer(u, name, [graph.ids[p] for p in before])
+    if specs[u].fan_in != "join":
+        return None
+    openers = sorted({scopes.emits_in(p) for p in before})
+    if len(openers) <= 1:
+        return None
+    branches = [(graph.ids[p], scope_name(graph, scopes.emits_in(p))) for p in before]
+    merging = [graph.ids[o] for o in openers if o < graph.node_count and is_merge(graph, specs, o)]
+    return unpaired_join(u, graph.ids[u], branches, merging)
 
 
-cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits, list faults):
-    """Find every node's scope; a join across scopes becomes a fault."""
+cdef object scope_name(PipelineGraph graph, int opener):
+    return None if opener == graph.node_count else graph.ids[opener]
+
+
+cdef bint is_merge(PipelineGraph graph, list specs, int u) except -1:
+    return graph.in_heads[u + 1] - graph.in_heads[u] > 1 and specs[u].fan_in != "join"
+
+
+cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits):
+    """Find every node's scope."""
     cdef int n = graph.node_count
     cdef Scopes scopes = Scopes(n)
-    cdef int i, k, u, common, inner
-    cdef bint same
+    cdef int i, k, u, common
     for i in range(n):
         u = graph.order[i]
         common = n
-        same = True
         for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
-            inner = scopes.emits_in(graph.in_tails[k])
             if k == graph.in_heads[u]:
-                common = inner
-            elif inner != common:
-                same = False
-                common = scopes.common(common, inner)
-        joins = specs[u].fan_in == "join"
-        if joins and not same:
-            faults.append(join_fault(graph, specs, scopes, u))
-        scopes.place(u, common, traits[u].opens or (not joins and graph.in_heads[u + 1] - graph.in_heads[u] > 1))
+                common = scopes.emits_in(graph.in_tails[k])
+            else:
+                common = scopes.common(common, scopes.emits_in(graph.in_tails[k]))
+        scopes.place(u, common, traits[u].opens or is_merge(graph, specs, u))
     return scopes
-
-
-cdef object join_fault(PipelineGraph graph, list specs, Scopes scopes, int u):
-    cdef list branches = []
-    cdef int k, inner
-    cdef bint merges = False
-    for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
-        inner = scopes.emits_in(graph.in_tails[k])
-        where = "the run's own passes" if inner == graph.node_count else f"those of {graph.ids[inner]!r}"
-        branches.append(f"{graph.ids[graph.in_tails[k]]!r} in {where}")
-        if inner < graph.node_count and specs[inner].fan_in != "join":
-            merges |= graph.in_heads[inner + 1] - graph.in_heads[inner] > 1
-    remedy = (
-        '; a merge opens passes of its own: give it "fan_in": "join", "join_missing": "partial" instead'
-        if merges else "; connect the join inside one scope, or use a merge"
-    )
-    return ManifestIssue(
-        f"$.nodes[{u}]",
-        f"join {graph.ids[u]!r} cannot pair its branches, which emit in different passes: {', '.join(branches)}{remedy}",
-    )
 
 
 cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
@@ -403,8 +383,9 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     cdef Layout layout = Layout.__new__(Layout)
     cdef list traits = [read_traits(node) for node in nodes]
     cdef list spec_list = list(specs)
-    cdef list faults = faults_of(graph, spec_list, nodes, traits)
-    cdef Scopes scopes = scopes_of(graph, spec_list, traits, faults)
+    cdef Scopes scopes = scopes_of(graph, spec_list, traits)
+    faults = [fault_at(graph, spec_list, nodes, traits, scopes, u) for u in range(n)]
+    faults = [fault for fault in faults if fault is not None]
     if faults:
         raise ManifestError(faults)
 

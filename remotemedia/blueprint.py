@@ -53,7 +53,7 @@ class Blueprint:
         self.graph: PipelineGraph = manifest.graph
         self.specs = tuple(manifest.nodes)
         self.connections = tuple(manifest.connections)
-        self.metadata = MappingProxyType(manifest.metadata_dict())
+        self.metadata = MappingProxyType(dict(manifest.metadata))
         self.factories: list[Factory] = []
         self.plan: Any = None  # the engine's, for the kinds of nodes that were met last
         try:

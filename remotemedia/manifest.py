@@ -7,13 +7,11 @@ all faults at once. A `Manifest` owns its values: nothing of the caller's dicts 
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from collections.abc import Iterable
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -37,7 +35,11 @@ from remotemedia.manifest_parts import (
     Timeouts,
     plain,
 )
-from remotemedia.manifest_support import FEATURES
+from remotemedia.manifest_support import WATCHED_KEYS
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
 
 __all__ = [
     "Capabilities",
@@ -307,7 +309,7 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
     @classmethod
     def _walk(cls, tree: Any, limits: ManifestLimits, issues: Iterable[ManifestIssue] = ()) -> Manifest:
         """Return the manifest of a tree by the slow walk, with its graph; warn of what nothing acts on."""
-        from remotemedia.manifest_faults import walk_over
+        from remotemedia.manifest_faults import add_graph_faults, walk_over
         from remotemedia.manifest_walk import Walk
 
         walk = Walk(limits, issues)
@@ -320,7 +322,8 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
             raise ManifestError([ManifestIssue("$", f"{error} (the walk found no fault: please report it)")]) from error
         graph = link(manifest.nodes, manifest.connections)
         if graph is None:
-            raise ManifestError([ManifestIssue("$", "no graph (the walk found no fault: please report it)")])
+            add_graph_faults(tree, walk)
+            raise ManifestError(walk.issues)
         manifest.__dict__["_graph"] = graph
         if walk.inert:
             _warn_of(walk.inert)
@@ -328,42 +331,34 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
 
 
 _decoder = msgspec.json.Decoder(Manifest)
-_scanner = KeyScanner({feature.key for feature in FEATURES} | {"join_missing"})
-_blanks: dict[str, Part] = {
-    "Manifest": Manifest(version="v1", metadata={}, nodes=(), connections=()),
+_scanner = KeyScanner({key for keys in WATCHED_KEYS.values() for key in keys})
+_blanks = {
     "RunOptions": RunOptions(),
     "NodeSpec": NodeSpec(id="", node_type=""),
     "Connection": Connection(from_="", to=""),
 }
-
-
-def _look_at(owner: str, *keys: str) -> tuple[attrgetter[Any], Any]:
-    """Return what reads the keys of `owner` that need the walk, and what it gives where none is used."""
-    getter = attrgetter(*(feature.key for feature in FEATURES if feature.owner == owner), *keys)
-    return getter, getter(_blanks[owner])
-
-
-_looks = {owner: _look_at(owner, *(["join_missing"] if owner == "NodeSpec" else [])) for owner in _blanks}
+_readers = {owner: attrgetter(*keys) for owner, keys in WATCHED_KEYS.items()}
 
 
 def _asks_for_more(manifest: Manifest) -> bool:
-    """Whether a key that needs the walk is used, not only a param of the same name."""
+    """Whether a watched key is used, not only a param of the same name."""
     groups: dict[str, Iterable[Part]] = {
-        "Manifest": (manifest,),
         "RunOptions": () if manifest.run is None else (manifest.run,),
         "NodeSpec": manifest.nodes,
         "Connection": manifest.connections,
     }
-    for owner, parts in groups.items():
-        getter, blank = _looks[owner]
-        if any(getter(part) != blank for part in parts):
+    for owner, read in _readers.items():
+        unused = read(_blanks[owner])
+        if any(read(part) != unused for part in groups[owner]):
             return True
     return False
 
 
 def _check_size(size: int, limits: ManifestLimits) -> None:
     if size > limits.max_bytes:
-        message = f"the text has {size} bytes or more; at most {limits.max_bytes} are allowed (ManifestLimits.max_bytes)"
+        message = (
+            f"the text has {size} bytes or more; at most {limits.max_bytes} are allowed (ManifestLimits.max_bytes)"
+        )
         raise ManifestError([ManifestIssue("$", message)])
 
 
@@ -382,4 +377,4 @@ def _warn_of(inert: dict[str, str]) -> None:
         frame = frame.f_back
         level += 1
     message = f"loaded, but not acted on by this version (first use in brackets): {listed}"
-    warnings.warn(message, ManifestWarning, stacklevel=level - 1)
+    warnings.warn(message, ManifestWarning, stacklevel=level)

@@ -6,13 +6,14 @@ The slow counterpart of `remotemedia._core.graph.link`, which only says whether 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import bounded_repr
 
 if TYPE_CHECKING:
-    from remotemedia.manifest_faults import Walk
+    from collections.abc import Iterator
+
+    from remotemedia.manifest_walk import Walk
 
 SHOWN_OF_CYCLE = 12
 
@@ -30,7 +31,7 @@ def find_graph_faults(tree: dict[str, Any], walk: Walk) -> None:
         if type(source) is not str or type(target) is not str:
             continue
         if (source, target) in seen:
-            walk.fault(path, f"{_named([source, target])} is given already by {seen[source, target]}; leave one out")
+            walk.fault(path, f"{_named([source, target])} duplicates {seen[source, target]}; leave one out")
             continue
         seen[source, target] = path
         if source == target:
@@ -51,7 +52,9 @@ def _node_homes(nodes: Any, walk: Walk) -> dict[str, str]:
         if type(node_id) is not str:
             continue
         if node_id in homes:
-            walk.fault(f"{path}.id", f"id {bounded_repr(node_id, 60)} is taken by {homes[node_id]}; ids are unique")
+            walk.fault(
+                f"{path}.id", f"duplicate id {bounded_repr(node_id, 60)}: {homes[node_id]} has it; ids are unique"
+            )
         else:
             homes[node_id] = path
     return homes

@@ -195,8 +195,10 @@ class NodeSpec(_NodeOptions, frozen=True):
         List what it emits in ``result.outputs``.
     capabilities, host, runtime_hint, execution, is_streaming : optional
         Read and kept; this version does not act on them.
-    batch_size, max_batch_wait_ms, max_concurrency, parallelism, timeout_ms, retry, circuit_breaker, isolation : optional
-        See ``docs/contract.md`` for which version supports which.
+    batch_size, max_batch_wait_ms, max_concurrency, parallelism : optional
+        How many items it takes at once; ``docs/contract.md`` has which version supports which.
+    timeout_ms, retry, circuit_breaker, isolation : optional
+        What guards its calls; likewise.
     """
 
     id: NodeId

@@ -37,17 +37,22 @@ def _open_for_free_keys(name: str, definition: dict[str, Any]) -> None:
     properties: dict[str, Any] = definition["properties"]
     properties.pop(EXTRA_KEY)
     required = definition.get("required", [])
-    for key, schema in properties.items():
-        if key not in required and schema and {"type": "null"} not in schema.get("anyOf", []):
-            properties[key] = {"anyOf": [schema, {"type": "null"}]}
+    for key in properties.keys() - required:
+        properties[key] = _or_null(properties[key])
     for key in FOREIGN_KEYS.get(name, ()):
         properties[key] = {"description": "read and kept, not acted on"}
     definition["patternProperties"] = {"^x-": {}}
     definition["description"] = definition.get("description", "").partition("\n")[0]
 
 
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    value = {key: item for key, item in schema.items() if key != "default"}
+    if not value or {"type": "null"} in value.get("anyOf", ()):
+        return value
+    default = {"default": schema["default"]} if schema.get("default") is not None else {}
+    return {"anyOf": [value, {"type": "null"}], **default}
+
+
 def _schema_of_extra(kind: type) -> dict[str, Any]:
     assert kind is Extra
-    return {}
-
-
+    return {"type": "object"}

@@ -60,3 +60,14 @@ FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
     "Connection": ("type", "from_port", "to_port", "params"),
 }
 """Keys of the SDK that this format comes from: inert, any JSON value, kept in ``extra``."""
+
+
+def _watched_keys() -> dict[str, tuple[str, ...]]:
+    keys: dict[str, list[str]] = {"NodeSpec": ["join_missing"]}  # says nothing without a join; see `node_rule`
+    for feature in FEATURES:
+        keys.setdefault(feature.owner, []).append(feature.key)
+    return {owner: tuple(watched) for owner, watched in keys.items()}
+
+
+WATCHED_KEYS = _watched_keys()
+"""Keys by owner, whose use sends a text from the fast way to the walk."""

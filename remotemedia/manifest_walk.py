@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import ManifestIssue, bounded_repr
-from remotemedia.manifest_parts import ManifestLimits
 from remotemedia.manifest_text import DIGITS_LIMIT, Repeated, Unfit, too_deep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from remotemedia.manifest_parts import ManifestLimits
 
 ISSUES_LIMIT = 100_000
 """A hostile manifest has a fault every few bytes; beyond this many the walk ends."""
@@ -57,9 +60,11 @@ class Walk:
             raise EnoughError
         self.issues.append(ManifestIssue(path, message))
 
-    def wrong(self, path: str, expected: str, value: Any) -> None:
-        """Note a value that is not what is expected there."""
+    def wrong(self, path: str, expected: str, value: Any, depth: int) -> None:
+        """Note a value that is not what is expected there, and the faults inside it."""
         self.fault(path, value.reason if type(value) is Unfit else f"expected {expected}, got {describe(value)}")
+        if isinstance(value, (dict, list, tuple)):
+            self._container(value, path, depth)
 
     def closest(self, word: str, names: Iterable[str]) -> str:
         """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
@@ -75,6 +80,8 @@ class Walk:
     def text(self, value: str, path: str) -> Any:
         """Return a string as an exact `str`, or note that it has no UTF-8."""
         self._spend(len(value) + 2)
+        if type(value) is str and value.isascii():
+            return value
         if not value.isascii():
             try:
                 value.encode()
@@ -100,7 +107,8 @@ class Walk:
             return self._container(value, path, depth)
         number = number_of(value)
         if number is INVALID:
-            self.wrong(path, "a JSON value (null, true, false, a finite number, a string, an array, an object)", value)
+            expected = "a JSON value (null, true, false, a finite number, a string, an array, an object)"
+            self.wrong(path, expected, value, depth)
         self._spend(1)
         return number
 
@@ -127,7 +135,7 @@ class Walk:
                 continue
             where = at(path, key)
             if key in copy:
-                self.fault(where, "this key is given twice; keep one")
+                self.fault(where, "duplicate key; keep one")
             copy[str.__str__(key)] = self.free(item, where, depth + 1)
         return copy
 

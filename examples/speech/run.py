@@ -1,9 +1,9 @@
-"""Find the speech in a WAV file: the pipeline ``speech.json`` on the compiled engine, timed beside the reference.
+"""Find the speech in a WAV file: ``speech.json`` on the compiled engine, timed beside the reference engine.
 
     python examples/speech/run.py [WAV] [--jsonl]
 
-Without a file it takes ``speech.wav``, which lies beside it. Any WAV will do. What is timed is the whole way from
-the file to its segments, the two engines in turn, and the medians are shown.
+Without a file it takes ``speech.wav``, which lies beside it. Any WAV will do. What is timed is the whole way
+from the file to its segments, on the two engines in turn.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ import remotemedia as rm
 from remotemedia.nodes.audio import AudioBlock, read_wav
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 HERE = Path(__file__).parent
 ENGINES = ("cython", "reference")
@@ -30,10 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the example; return the exit status."""
     options = parse(arguments)
     manifest = rm.Manifest.from_file(HERE / "speech.json")
-    executors = {engine: rm.Executor(engine=engine) for engine in ENGINES}
     recording = Recording(options.wav)
+    runs = {e: partial(rm.Executor(engine=e).execute_with_input, manifest, recording) for e in ENGINES}
     try:
-        result = executors["cython"].execute_with_input(manifest, recording)
+        result = runs["cython"]()
     except rm.InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -44,20 +45,20 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{options.wav}: {recording.duration_s:.2f} s\n")
     print(segment_table(result.results))
     print(item_table(result.metrics))
-    if result.results != executors["reference"].execute_with_input(manifest, recording).results:
+    if result.results != runs["reference"]().results:
         print("error: the engines found different segments", file=sys.stderr)
         return 1
-    print(speed_table(measure(executors, manifest, recording, options), recording.duration_s))
+    print(speed_table(measure(runs, options.rounds, options.seconds), recording.duration_s))
     return 0
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """Return the options of the command line."""
-    parser = argparse.ArgumentParser(description="Find the speech in a WAV file, and time it on both engines.")
-    parser.add_argument("wav", nargs="?", type=Path, default=HERE / "speech.wav", help="a WAV file of any kind")
-    parser.add_argument("--jsonl", action="store_true", help="print the segments as JSON Lines, and nothing else")
+    parser = argparse.ArgumentParser(description="Find the speech in a WAV file, on both engines.")
+    parser.add_argument("wav", nargs="?", type=Path, default=HERE / "speech.wav", help="any WAV file")
+    parser.add_argument("--jsonl", action="store_true", help="print the segments alone, as JSON Lines")
     parser.add_argument("--rounds", type=int, default=15, help="timed rounds on each engine (default 15)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="no new round after this time (default 20)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="start no round after this (default 20)")
     return parser.parse_args(arguments)
 
 
@@ -74,19 +75,17 @@ class Recording:
             yield block
 
 
-def measure(
-    executors: dict[str, rm.Executor], manifest: rm.Manifest, recording: Recording, options: argparse.Namespace
-) -> dict[str, list[float]]:
-    """Return the seconds that each engine took in each round; a round runs all of them, so they share its weather."""
-    seconds: dict[str, list[float]] = {engine: [] for engine in executors}
-    stop = time.perf_counter() + options.seconds
-    for round_ in range(max(1, options.rounds)):
-        if round_ and time.perf_counter() > stop:
+def measure(runs: Mapping[str, Callable[[], object]], rounds: int, limit_s: float) -> dict[str, list[float]]:
+    """Return the seconds of each run in each round; a round has all of them, in alternating order."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    stop = time.perf_counter() + limit_s
+    for index in range(max(1, rounds)):
+        if index and time.perf_counter() > stop:
             break
-        for engine in sorted(executors, reverse=bool(round_ % 2)):
+        for name in sorted(runs, reverse=index % 2 == 1):
             start = time.perf_counter()
-            executors[engine].execute_with_input(manifest, recording)
-            seconds[engine].append(time.perf_counter() - start)
+            runs[name]()
+            seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
@@ -112,7 +111,7 @@ def speed_table(seconds: dict[str, list[float]], duration_s: float) -> str:
     lines = [f"{'engine':<12}{'median':>12}{'faster than realtime':>24}   ({rounds} rounds in turn)"]
     lines += [f"{e:<12}{t * 1000:>9.2f} ms{duration_s / t:>23.0f}x" for e, t in medians.items()]
     ratio = statistics.median(c / r for c, r in zip(seconds["cython"], seconds["reference"], strict=True))
-    lines.append(f"compiled / reference: {ratio:.2f} (both spend most of this time in the same NumPy calls)")
+    lines.append(f"compiled / reference: {ratio:.2f} (median of rounds; most of the time is the nodes' own)")
     return "\n".join(lines)
 
 

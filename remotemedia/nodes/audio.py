@@ -100,7 +100,7 @@ class Frames(NodeExecutor):
         if self._rate_hz is None:
             self._begin(block)
         if block.rate_hz != self._rate_hz:
-            raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz; flush first")
+            raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz")
         mono = block.samples if block.samples.ndim == 1 else block.samples.mean(axis=1)
         samples = np.concatenate((self._rest, mono)) if len(self._rest) else mono
         whole = len(samples) - len(samples) % self._size
@@ -404,7 +404,7 @@ class _Band:
         self._rate_hz = frame.rate_hz
         self._hann = self._window(self._size)
         if low_hz >= frame.rate_hz / 2:
-            raise ValueError(f"'low_hz' is {low_hz:g}, but audio of {frame.rate_hz} Hz ends at half that rate")
+            raise ValueError(f"'low_hz' is {low_hz:g}, but {frame.rate_hz} Hz audio ends at half its rate")
         bins_hz = np.fft.rfftfreq(self._size, 1 / frame.rate_hz)
         low, high = np.searchsorted(bins_hz, (low_hz, high_hz)).tolist()
         self._bins = slice(max(low, 1), max(high, low + 1))  # never the mean

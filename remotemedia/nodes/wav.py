@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remotemedia.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Samples = NDArray[np.floating[Any]]
 
@@ -44,6 +42,9 @@ class AudioBlock(NamedTuple):
     samples: Samples
     rate_hz: int
     start_s: float = 0.0
+
+
+AudioBlocks = Generator[AudioBlock, None, None]
 
 
 def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> AudioBlocks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.reference.graph import RUN, Graph, Scopes
 from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, fault_of, read_traits
 
@@ -53,9 +54,7 @@ class Plan:
         path, name = f"$.nodes[{u}]", f"node {spec.id!r} ({spec.node_type})"
         fault = fault_of(node, path, name)
         if fault is None and self.traits[u].produces and graph.incoming[u]:
-            feeders = ", ".join(repr(graph.ids[p]) for p in graph.predecessors(u))
-            what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {feeders}"
-            fault = ManifestIssue(path, f"{what}; remove the connection, or write process() instead")
+            fault = fed_producer(u, name, (graph.ids[p] for p in graph.predecessors(u)))
         if fault is None and self.joins[u]:
             fault = self._fault_of_join(u)
         return fault
@@ -67,16 +66,9 @@ class Plan:
         openers = sorted(set(emitted_in.values()))
         if len(openers) == 1:
             return None
-        places = ", ".join(
-            f"{ids[p]!r} once per " + ("input item" if scope == RUN else f"output of {ids[scope]!r}")
-            for p, scope in emitted_in.items()
-        )
-        merging = ", ".join(repr(ids[scope]) for scope in openers if scope != RUN and self.merges[scope])
-        remedy = "let all branches begin behind the same opener, or merge them"
-        if merging:
-            remedy = f'give {merging} "fan_in": "join" and "join_missing": "partial" in place of a merge'
-        what = f"join {ids[u]!r} cannot pair its branches, which emit in different scopes: {places}"
-        return ManifestIssue(f"$.nodes[{u}]", f"{what}; {remedy}")
+        branches = [(ids[p], None if scope == RUN else ids[scope]) for p, scope in emitted_in.items()]
+        merging = [ids[scope] for scope in openers if scope != RUN and self.merges[scope]]
+        return unpaired_join(u, ids[u], branches, merging)
 
 
 def kind_of(node: Any) -> list[Any]:
