@@ -798,14 +798,16 @@ cdef class Run:
                 step = self.steps + pc
                 if step.active:
                     iterator = self.iterators[step.node]
+                    step.passed += step.emitted > 0  # a call left unfinished counts by what it emitted so far
+                    step.filtered += step.emitted == 0
                     self.close_call(step)
-                    self.close_one(step.node, "process", iterator, failures)
+                    self.close_one(step.node, iterator, failures)
         if self.generator is not None:
             iterator = self.generator
             self.generator = None
             nodes = self.plan.flushers if self.feed == FEED_NONE and self.index < 0 else self.plan.producers
             u = nodes[self.flush_at] if self.flush_at < len(nodes) else 0
-            self.close_one(u, "cleanup", iterator, failures)
+            self.close_one(u, iterator, failures)
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
@@ -816,7 +818,7 @@ cdef class Run:
                 self.branch_at[pc] = self.plan.branch_heads[pc]
         return 0
 
-    def close_one(self, int u, str phase, iterator, list failures):
+    def close_one(self, int u, iterator, list failures):
         """Close one iterator of a node; what it raises counts as a cleanup error."""
         close = getattr(iterator, "close", None)
         if close is None:
@@ -854,8 +856,8 @@ cdef class Run:
         for u in range(graph.node_count):
             step = self.steps + plan.call_at[u]
             row = counts.nodes + <Py_ssize_t> COLUMNS * u
-            row[0] = step.passed
-            row[1] = step.filtered
+            row[0] = step.passed + (step.active and step.emitted > 0)
+            row[1] = step.filtered + (step.active and step.emitted == 0)
             row[2] = step.failed
             row[3] = step.out if step.op == CALL_MANY or step.op == NATIVE_MANY else step.passed
             row[4] = step.flushed

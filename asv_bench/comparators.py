@@ -60,7 +60,9 @@ def agree(engine: Callable[[], Any], *comparators: Call) -> None:
     for comparator in comparators:
         expected = comparator()
         if found != expected or len(found) == 0:
-            raise AssertionError(f"{comparator.__qualname__} and the engine differ: no ratio of them would mean anything")
+            raise AssertionError(
+                f"{comparator.__qualname__} and the engine differ: no ratio of them would mean anything"
+            )
 
 
 def s1_comprehension(items: list[Any]) -> Call:
@@ -173,9 +175,7 @@ def join_loop(items: list[float]) -> Call:
 
 def join_comprehension(items: list[float]) -> Call:
     """The diamond as a comprehension over the nodes' bound methods, looked up once."""
-    source, a, b, join = (
-        node().process for node in (PlainPassThrough, PlainDouble, PlainIncrement, PlainPassThrough)
-    )
+    source, a, b, join = (node().process for node in (PlainPassThrough, PlainDouble, PlainIncrement, PlainPassThrough))
 
     def join_comprehension():
         return [join({"A": a(y), "B": b(y)}) for x in items for y in (source(x),)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import time
 from array import array
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -137,23 +136,28 @@ class LineWriter:
     Parameters
     ----------
     file : binary file
-        Unbuffered, or flushed after each piece.
+        It is flushed after each piece.
     name : str
         What messages call the file.
     encode : callable
         From an item to its line, without the line end.
     live : bool
         Hand on each line at once: someone may be waiting for it.
+    regular : bool
+        It is a regular file, empty so far and unbuffered.
     """
 
-    def __init__(self, file: IO[bytes], name: str, encode: Callable[[Any], bytes], *, live: bool) -> None:
+    def __init__(
+        self, file: IO[bytes], name: str, encode: Callable[[Any], bytes], *, live: bool, regular: bool = False
+    ) -> None:
         self._file = file
         self._name = name
         self._encode = encode
         self._live = live
+        self._regular = regular
         self._waiting = bytearray()
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
-        self._whole = 0  # bytes in the file up to the end of the last line that was written whole
+        self._whole = 0  # bytes that were written, whole lines all
         self.counts: dict[str, int] = {}
 
     @property
@@ -184,31 +188,25 @@ class LineWriter:
 
     def flush(self) -> None:
         """Hand on what waits; errors as for `write`."""
+        piece = bytes(self._waiting)
         try:
             while self._waiting:
-                taken = self._file.write(self._waiting)
-                self._whole += taken
-                del self._waiting[:taken]
+                del self._waiting[: self._file.write(self._waiting)]
             self._file.flush()
         except BrokenPipeError:
             self._waiting.clear()
             raise
         except OSError as error:
-            self._take_back()
+            self._take_back(piece[: len(piece) - len(self._waiting)])
             raise OutputError(f"{self._name}: the output cannot be written: {error.strerror or error}") from error
+        self._whole += len(piece)
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
 
-    def _take_back(self) -> None:
+    def _take_back(self, written: bytes) -> None:
         """Cut off the beginning of a line that went into the file without its end."""
         self._waiting.clear()
-        try:
-            descriptor = self._file.fileno()
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return
-            tail = os.pread(descriptor, min(self._whole, 4096), max(0, self._whole - 4096))
-            os.ftruncate(descriptor, self._whole - len(tail) + tail.rfind(b"\n") + 1)
-        except (OSError, ValueError):
-            return
+        if self._regular:
+            os.truncate(self._file.fileno(), self._whole + written.rfind(b"\n") + 1)
 
 
 def _origin(number: int, feed: Feed | None) -> str:

@@ -155,7 +155,7 @@ def imports_of(path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_imports_nothing_compiled_but_the_base_classes(path):
-    ours = {"remotemedia." + name for name in ("errors", "items", "claims", "result", "traits")}
+    ours = {"remotemedia." + name for name in ("errors", "items", "claims", "plan_faults", "result", "traits")}
     for module, names in imports_of(path):
         if module == "remotemedia._core.node":
             assert set(names) <= {"NodeContext", "NodeExecutor"}

@@ -1,0 +1,321 @@
+"""`make bench`: how fast against plain Python, as ratios; `--check` exits 1 where one misses what it must reach.
+
+The machine's noise is larger than what is measured, so nothing here is a time against a target: each number is two
+things timed in turn (A B A B …) in one process, and the median over many rounds of what each round says. Both start
+each sample after a full collection, with the garbage collector on, and with what was there before frozen.
+
+With ``--runs N`` the whole table is measured N times, each in a process of its own, and the medians are judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import comparators as plain
+import remotemedia
+from cython_node import CannotCompile, tick_class
+from scenarios import JOIN, S1, S2, S3, chain, executor, floats, integers, long_chain_text, prepare
+
+ROOT = Path(remotemedia.__file__).resolve().parent.parent
+SAMPLE_NS = 1_000_000
+"""A sample repeats its call until it takes this long."""
+MEGABYTE = 1_000_000
+
+
+@dataclass
+class Row:
+    """A line of the table; `value` is None if it could not be measured, and `note` says why."""
+
+    what: str
+    value: float | None
+    must: float | None = None
+    aim: float | None = None
+    unit: str = ""
+    note: str = ""
+
+    @property
+    def missed(self) -> bool:
+        return self.value is not None and self.must is not None and self.value > self.must
+
+    @property
+    def verdict(self) -> str:
+        if self.value is None:
+            return "skipped"
+        if self.must is None:
+            return ""
+        if self.missed:
+            return "MISSED"
+        return "ok, aim met" if self.aim is not None and self.value <= self.aim else "ok"
+
+
+def interleave(rounds: int, *calls: Callable[[], Any]) -> list[tuple[float, ...]]:
+    """Return for each round the nanoseconds of one call of each, taken in turn."""
+    repeats = []
+    for call in calls:
+        call()
+        began = time.perf_counter_ns()
+        call()
+        repeats.append(max(1, SAMPLE_NS // max(1, time.perf_counter_ns() - began)))
+    gc.collect()
+    gc.freeze()
+    try:
+        return [tuple(map(sample, calls, repeats)) for _ in range(rounds)]
+    finally:
+        gc.unfreeze()
+
+
+def sample(call: Callable[[], Any], repeats: int) -> float:
+    """Return the nanoseconds of a call; its result is freed within them."""
+    gc.collect()
+    count = range(repeats)
+    began = time.perf_counter_ns()
+    for _ in count:
+        call()
+    return (time.perf_counter_ns() - began) / repeats
+
+
+def ratio(rounds: int, over: Callable[[], Any], under: Callable[[], Any]) -> float:
+    return statistics.median(a / b for a, b in interleave(rounds, over, under))
+
+
+def slope_ratio(
+    rounds: int, short: Callable[[], Any], long: Callable[[], Any], short_plain: plain.Call, long_plain: plain.Call
+) -> float:
+    """Return what more nodes cost, over what as many more cost in the plain loop."""
+    return statistics.median(
+        (b - a) / (d - c) for a, b, c, d in interleave(rounds, short, long, short_plain, long_plain)
+    )
+
+
+# --- the rows ---------------------------------------------------------------------------------------------------------
+
+
+def s1_rows() -> list[Row]:
+    items = integers(1000)
+    run, comprehension = prepare(S1, items), plain.s1_comprehension(items)
+    reference, loop = prepare(S1, items, "reference"), plain.s1_loop(items)
+    plain.agree(run, comprehension, loop, lambda: reference().results)
+    ten = integers(10)
+    run_ten, loop_ten = prepare(S1, ten), plain.s1_loop(ten)
+    plain.agree(run_ten, loop_ten)
+    return [
+        Row("S1, 1 000 items: whole call ÷ comprehension", ratio(300, run, comprehension), 1.0, 0.85),
+        Row("S1, 10 items: whole call ÷ plain loop over ready nodes", ratio(300, run_ten, loop_ten), 1.5, 1.0),
+        Row("S1, 1 000 items: whole call ÷ the same on the reference", ratio(100, run, reference), 0.2, 0.12),
+        Row("S1, 1 000 items: the reference ÷ plain loop (issue 2, part 4)", ratio(100, reference, loop), 3.0),
+    ]
+
+
+def s2_rows() -> list[Row]:
+    items = integers(100)
+    run, comprehension = prepare(S2, items), plain.s2_comprehension(items)
+    plain.agree(run, comprehension)
+    return [Row("S2, 100 items: whole call ÷ comprehension", ratio(300, run, comprehension), 1.15, 1.0)]
+
+
+def s3_rows() -> list[Row]:
+    items = floats(100_000)
+    run, loop, comprehension = prepare(S3, items), plain.s3_loop(items), plain.s3_comprehension(items)
+    plain.agree(run, loop, comprehension)
+    samples = interleave(25, run, loop, comprehension)
+    return [
+        Row("S3, 100 000 items, user classes ÷ plain loop", statistics.median(a / b for a, b, _ in samples), 0.75, 0.6),
+        Row("  the same ÷ all written into one comprehension", statistics.median(a / c for a, _, c in samples)),
+    ]
+
+
+def slope_rows() -> list[Row]:
+    items = integers(1000)
+
+    def runs(node_type: str, **node_types: Any) -> list[Callable[[], Any]]:
+        return [prepare(chain(*[node_type] * count), items, **node_types) for count in (3, 23)]
+
+    def loops(kind: type) -> list[plain.Call]:
+        return [plain.loop([kind() for _ in range(count)], items) for count in (3, 23)]
+
+    passes, ticks = loops(plain.PlainPassThrough), loops(plain.PlainTick)
+    native = runs("PassThrough")
+    plain.agree(native[0], *passes)
+    plain.agree(native[1], *passes)
+    found = [Row("slope of a PassThrough ÷ slope of the plain loop", slope_ratio(100, *native, *passes), 0.06, 0.03)]
+    what = "slope of an @final Cython node that counts ÷ slope of the plain loop"
+    try:
+        compiled = runs("Tick", Tick=tick_class())
+    except CannotCompile as reason:
+        return [*found, Row(what, None, 0.15, 0.08, note=str(reason))]
+    plain.agree(compiled[1], *ticks)
+    return [
+        *found,
+        Row(what, slope_ratio(100, *compiled, *passes), 0.15, 0.08),
+        Row("  the same ÷ a plain loop whose nodes count, too", slope_ratio(100, *compiled, *ticks)),
+    ]
+
+
+def join_rows() -> list[Row]:
+    items = floats(10_000)
+    run, loop, comprehension = prepare(JOIN, items), plain.join_loop(items), plain.join_comprehension(items)
+    plain.agree(run, loop, comprehension)
+    samples = interleave(60, run, loop, comprehension)
+    return [
+        Row(
+            "source → A, B → join, 10 000 items ÷ plain loop", statistics.median(a / b for a, b, _ in samples), 1.0, 0.8
+        ),
+        Row("source → A, B → join ÷ comprehension", statistics.median(a / c for a, _, c in samples), 1.25, 1.1),
+    ]
+
+
+def manifest_rows() -> list[Row]:
+    text = long_chain_text(10_000)
+    read = remotemedia.Manifest.from_json
+    assert len(read(text).graph.execution_order) == len(json.loads(text)["nodes"]) == 10_000
+    found = ratio(40, lambda: read(text).graph, lambda: json.loads(text))
+    return [Row("JSON of a 10 000-node chain → checked graph ÷ json.loads", found, 3.0, 1.6)]
+
+
+def memory_rows() -> list[Row]:
+    items = integers(1_000_000)
+    run = executor("cython").execute_with_input
+    manifest = remotemedia.Manifest.from_dict(S1)
+    whole = peak_beyond_kept(lambda: run(manifest, items))
+    peaks = [stream_peak(count) for count in (100_000, 1_000_000)]
+    return [
+        Row("10⁶ items: peak memory beyond input and results", whole / MEGABYTE, 1.0, unit="MB"),
+        Row("stream of 10⁶: its peak beyond that of 10⁵", (peaks[1] - peaks[0]) / MEGABYTE, 0.01, unit="MB",
+            note=f"peak {peaks[1] / 1000:.0f} kB; flat is taken as ≤ 0.01 MB"),
+    ]  # fmt: skip
+
+
+def peak_beyond_kept(call: Callable[[], Any]) -> int:
+    """Return the bytes that were in use at most during a call, beyond what its result holds."""
+    call()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        result = call()
+        kept, peak = tracemalloc.get_traced_memory()
+        del result
+    finally:
+        tracemalloc.stop()
+    return peak - kept
+
+
+def stream_peak(count: int) -> int:
+    """Return the bytes in use at most while a stream of this many items is read and each thrown away."""
+    stream_of = executor("cython").stream
+    manifest = remotemedia.Manifest.from_dict(S1)
+
+    def drain() -> int:
+        with stream_of(manifest, iter(range(count))) as stream:
+            return sum(1 for _ in stream)
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        passed = drain()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert passed == count
+    return peak
+
+
+def import_rows() -> list[Row]:
+    bare = ""
+    package = "import remotemedia"
+    names = "from remotemedia import Executor, Manifest"
+    samples = [tuple(map(start_ms, (bare, package, names))) for _ in range(25)]
+    probe = f"{names}\nExecutor(); assert 'numpy' not in sys.modules, 'NumPy was loaded'"
+    start_ms(probe)
+    return [
+        Row("import remotemedia, beyond a bare interpreter", statistics.median(b - a for a, b, _ in samples), 40, 20, "ms"),
+        Row(f"  {names}", statistics.median(c - a for a, _, c in samples), unit="ms", note="NumPy not loaded"),
+    ]  # fmt: skip
+
+
+def start_ms(code: str) -> float:
+    """Return the milliseconds from the start of an isolated interpreter that runs this to its end."""
+    command = [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"]
+    began = time.perf_counter_ns()
+    subprocess.run(command, check=True)
+    return (time.perf_counter_ns() - began) / 1e6
+
+
+SECTIONS = (s1_rows, s2_rows, s3_rows, slope_rows, join_rows, manifest_rows, memory_rows, import_rows)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def measure() -> list[Row]:
+    """Return every row, measured in this process; imports first, while it is small."""
+    return [row for section in SECTIONS for row in section()]
+
+
+def measure_elsewhere() -> list[Row]:
+    """Return every row, measured in a process of its own."""
+    command = [sys.executable, __file__, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return [Row(**row) for row in json.loads(done.stdout)]
+
+
+def medians(tables: Sequence[list[Row]]) -> list[Row]:
+    """Return the rows with the median of their values."""
+    judged = []
+    for rows in zip(*tables, strict=True):
+        values = [row.value for row in rows if row.value is not None]
+        row = rows[-1]
+        if len(values) > 1:
+            row.note = f"{row.note}; " * bool(row.note) + f"runs {' '.join(f'{value:.3f}' for value in values)}"
+        row.value = statistics.median(values) if values else None
+        judged.append(row)
+    return judged
+
+
+def show(rows: Sequence[Row]) -> None:
+    """Print the table."""
+    interpreter = f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})"
+    print(f"{interpreter}, {platform.machine()}, {sys.executable}")
+    width = max(len(row.what) for row in rows)
+    print(f"{'':{width}}  {'ratio':>9}  {'must':>7}  {'aim':>6}")
+    for row in rows:
+        value = "-" if row.value is None else f"{row.value:.3f}{row.unit and ' '}{row.unit}"
+        must = "" if row.must is None else f"≤ {row.must:g}"
+        aim = "" if row.aim is None else f"{row.aim:g}"
+        note = f" ({row.note})" if row.note else ""
+        print(f"{row.what:{width}}  {value:>9}  {must:>7}  {aim:>6}  {row.verdict}{note}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a ratio misses its must")
+    parser.add_argument("--runs", type=int, default=1, help="measure so often, and judge the medians (default 1)")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args(arguments)
+    if options.runs < 1:
+        parser.error("--runs must be at least 1")
+    rows = measure() if options.runs == 1 else medians([measure_elsewhere() for _ in range(options.runs)])
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows]))
+    else:
+        show(rows)
+    missed = sum(row.missed for row in rows)
+    if options.check and missed:
+        print(f"{missed} missed", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

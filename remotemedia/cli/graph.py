@@ -1,0 +1,78 @@
+"""``remotemedia graph``: the graph of a manifest as Mermaid, DOT or a tree of text, line by line."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from remotemedia.cli.failures import DONE
+from remotemedia.cli.manifests import load_manifest
+from remotemedia.cli.tables import say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from remotemedia.manifest import Manifest
+
+
+def graph(options: argparse.Namespace) -> int:
+    """Draw a manifest; see the options in `remotemedia.cli.parser`."""
+    manifest = load_manifest(options.manifest)
+    say({"mermaid": mermaid, "dot": dot, "text": tree}[options.format](manifest))
+    return DONE
+
+
+def mermaid(manifest: Manifest) -> Iterator[str]:
+    """Give a Mermaid flowchart; nodes are numbered there, for not every id is one to Mermaid (``end``)."""
+    numbers = {node.id: i for i, node in enumerate(manifest.nodes)}
+    yield "flowchart LR"
+    for node in manifest.nodes:
+        yield f'    n{numbers[node.id]}["{node.id}<br/>{_mermaid_text(node.node_type)}"]'
+    for connection in manifest.connections:
+        yield f"    n{numbers[connection.from_]} --> n{numbers[connection.to]}"
+
+
+def dot(manifest: Manifest) -> Iterator[str]:
+    """Give a digraph in Graphviz's DOT."""
+    yield f"digraph {_dot_text(str(manifest.metadata['name']))} {{"
+    yield "    rankdir=LR;"
+    yield "    node [shape=box];"
+    for node in manifest.nodes:
+        label = _dot_text(node.id)[:-1] + "\\n" + _dot_text(node.node_type)[1:]
+        yield f"    {_dot_text(node.id)} [label={label}];"
+    for connection in manifest.connections:
+        yield f"    {_dot_text(connection.from_)} -> {_dot_text(connection.to)};"
+    yield "}"
+
+
+def tree(manifest: Manifest) -> Iterator[str]:
+    """Give a tree below each source; what several branches lead to is drawn at the first, and named at the others."""
+    types = {node.id: node.node_type for node in manifest.nodes}
+    drawn: set[str] = set()
+    # node, what stands before its line, and before those of its successors
+    waiting = [(node_id, "", "") for node_id in reversed(manifest.graph.sources)]
+    while waiting:
+        node_id, before, below = waiting.pop()
+        if node_id in drawn:
+            yield f"{before}{node_id} (see above)"
+            continue
+        drawn.add(node_id)
+        yield f"{before}{node_id} ({_one_line(types[node_id])})"
+        successors = list(manifest.graph.successors(node_id))
+        branches = [(s, f"{below}├─ ", f"{below}│  ") for s in successors[:-1]]
+        branches += [(s, f"{below}└─ ", f"{below}   ") for s in successors[-1:]]
+        waiting += reversed(branches)
+
+
+def _mermaid_text(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " _-.:/" else f"#{ord(c)};" for c in text)
+
+
+def _dot_text(text: str) -> str:
+    return '"' + _one_line(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _one_line(text: str) -> str:
+    """Return a text with its control characters escaped."""
+    return text if text.isprintable() else json.dumps(text)[1:-1]
