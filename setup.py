@@ -55,7 +55,7 @@ def include_root() -> Path:
 class BuildWithPxd(build_py):
     """Install the ``.pxd`` files beside the extensions: they are the C-level interface of the package."""
 
-    def run(self) -> None:
+    def run(self) -> None:  # noqa: D102
         super().run()
         if not self.editable_mode:
             for source in [*sorted(SOURCES.glob("*.pxd"))]:

@@ -44,7 +44,7 @@ cdef class Run:
     cdef bint verbose             # DEBUG is on: lifecycle lines are wanted
     cdef bint used                # something ran: counts are not zero
     cdef bint ended
-    cdef volatile bint stop_asked # set by any thread
+    cdef volatile bint stop_asked  # set by any thread
     cdef list nodes               # instances in manifest order; owns them
     cdef list functions           # what the steps call; owns them
     cdef int started              # nodes whose initialize was called, in topological order
@@ -108,3 +108,7 @@ cdef class Run:
     cdef object node_error(self, int u, str phase, object error, object index, object item)
     cdef int close_generators(self, list failures) except -1
     cdef object run_cleanups(self, object error)
+    cdef int failed_pass(self, int u, str phase, object error) except -1
+    cdef int close_one(self, int u, object iterator, list failures) except -1
+    cdef int log(self, str phase, int u) except -1
+    cdef int clear_counts(self) except -1

@@ -14,6 +14,7 @@ to go on.
 import copy
 import logging
 from collections.abc import Mapping
+from operator import itemgetter
 
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
@@ -34,7 +35,7 @@ from remotemedia._core.plan cimport (
 
 from remotemedia.claims import claim, release
 from remotemedia.errors import (
-    InputError, ManifestError, NodeError, RemoteMediaError, SessionClosedError, detach, settle,
+    NodeError, RemoteMediaError, SessionClosedError, detach, settle,
 )
 from remotemedia.items import iterate, refusal
 from remotemedia.result import ExecutionResult, ExecutionStatus
@@ -59,6 +60,7 @@ cdef object COMPLETED = ExecutionStatus.COMPLETED
 cdef object COMPLETED_WITH_ERRORS = ExecutionStatus.COMPLETED_WITH_ERRORS
 cdef object FAILED = ExecutionStatus.FAILED
 cdef dict POLICIES = {"stop": POLICY_STOP, "skip": POLICY_SKIP, "collect": POLICY_COLLECT}
+cdef object FIRST_TWO = itemgetter(0, 1)
 cdef object BASE_PROCESS = NodeExecutor.process
 
 cdef enum:
@@ -530,7 +532,7 @@ cdef class Run:
                 return True
         return False
 
-    def failed_pass(self, int u, str phase, error):
+    cdef int failed_pass(self, int u, str phase, object error) except -1:
         """Take in what a flush or a producer raised: the first ends the run, the second is under the policy."""
         unfinished = self.generator
         self.generator = None
@@ -542,6 +544,7 @@ cdef class Run:
         self.steps[self.plan.call_at[u]].failed += 1
         self.flush_at += 1
         self.record(self.node_error(u, phase, error, self.index, None))
+        return 0
 
     cdef int open_generator(self, int u, str phase) except -1:
         if self.verbose:
@@ -818,21 +821,23 @@ cdef class Run:
                 self.branch_at[pc] = self.plan.branch_heads[pc]
         return 0
 
-    def close_one(self, int u, iterator, list failures):
+    cdef int close_one(self, int u, object iterator, list failures) except -1:
         """Close one iterator of a node; what it raises counts as a cleanup error."""
         close = getattr(iterator, "close", None)
         if close is None:
-            return
+            return 0
         try:
             close()
         except Exception as failure:
             failures.append(self.node_error(u, "cleanup", failure, None, None))
         except BaseException as failure:
             failures.append(failure)
+        return 0
 
-    def log(self, phase, int u):
+    cdef int log(self, str phase, int u) except -1:
         """Tell a lifecycle phase at DEBUG."""
         logger.debug("%s node %r (%s)", phase, self.plan.graph.ids[u], self.blueprint.specs[u].node_type)
+        return 0
 
     # --- counts ---------------------------------------------------------------------------------------------------
 
@@ -866,7 +871,7 @@ cdef class Run:
             memcpy(counts.edges, self.delivered, graph.connection_count * sizeof(int64_t))
         return counts
 
-    def clear_counts(self):
+    cdef int clear_counts(self) except -1:
         """Begin to count anew."""
         cdef Step* step
         cdef int u
@@ -876,6 +881,7 @@ cdef class Run:
         if self.plan.gather_count:
             memset(self.delivered, 0, self.plan.graph.connection_count * sizeof(int64_t))
         self.items_in = self.refused = self.duration_ns = 0
+        return 0
 
     cdef object result_of(self, object status):
         cdef dict outputs
@@ -886,8 +892,9 @@ cdef class Run:
             self.duration_ns = perf_counter_ns() - self.began_ns
         outputs = dict(zip(self.plan.output_ids, self.outputs))
         if errors:
-            rank = {u: self.plan.rank[u] for u in range(self.plan.graph.node_count)}
-            errors.sort(key=lambda e: error_key(e, self.plan.graph, rank))
+            decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(errors)]
+            decorated.sort(key=FIRST_TWO)
+            errors = [error for _, _, error in decorated]
         return ExecutionResult(
             status, self.results, outputs, errors, "cython", self.snapshot(), self.plan.graph
         )
@@ -895,10 +902,10 @@ cdef class Run:
 
 # --- helpers off the hot path ---------------------------------------------------------------------------------------
 
-def error_key(error, PipelineGraph graph, rank):
+cdef tuple error_key(object error, Plan plan):
     """Order of R34: item index (None last), then topological position, refused inputs before nodes."""
     index = error.item_index
-    position = rank[graph.index[error.node_id]] if isinstance(error, NodeError) else -1
+    position = plan.rank[<int> plan.graph.index[error.node_id]] if isinstance(error, NodeError) else -1
     return (index is None, index or 0, position)
 
 
@@ -925,7 +932,7 @@ cdef int check_plain(object node, str phase, object value) except -1:
     return 0
 
 
-def close_quietly(iterator, error):
+cdef int close_quietly(object iterator, object error) except -1:
     """Close an iterator whose node failed; an error of that is a note on the failure."""
     close = getattr(iterator, "close", None)
     if close is not None:
@@ -933,6 +940,7 @@ def close_quietly(iterator, error):
             close()
         except Exception as failure:
             error.add_note(f"and closing it raised {type(failure).__name__}: {failure}")
+    return 0
 
 
 cdef int check_series(object node, str phase, object given) except -1:

@@ -21,7 +21,6 @@ cdef extern from *:
     int lowest_bit "REMOTEMEDIA_CTZ"(uint64_t word) noexcept nogil
 
 
-
 cdef struct ReadySet:
     # The set of ready nodes, smallest first: a bitmap, and above each 64 words a summary word. Adding and taking
     # the smallest touch one word a level (3 levels for 100 000 nodes), so sorting stays linear where a heap would not.

@@ -70,9 +70,7 @@ def tick_class() -> Any:
         built = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
         if built.returncode:
             raise CannotCompile(f"the compiler said: {(built.stderr or built.stdout).strip()[-300:]}")
-        extension = next(
-            path for path in Path(folder).iterdir() if path.name.startswith("tick.") and path.suffix in (".so", ".pyd")
-        )
+        extension = next(path for path in Path(folder).glob("tick.*") if path.suffix in (".so", ".pyd"))
         spec = importlib.util.spec_from_file_location("tick", extension)
         if spec is None or spec.loader is None:
             raise CannotCompile(f"{extension.name} cannot be imported")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import remotemedia as rm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 ENGINES = ("cython", "reference")
 SEED = 20_240_229
@@ -54,7 +57,7 @@ def chain(*node_types: str) -> dict[str, Any]:
     """Return the manifest of nodes ``n0``, ``n1``, … one behind the other."""
     ids = [f"n{i}" for i in range(len(node_types))]
     nodes = [{"id": node_id, "node_type": node_type} for node_id, node_type in zip(ids, node_types, strict=True)]
-    return manifest(nodes, zip(ids, ids[1:], strict=False))
+    return manifest(nodes, pairwise(ids))
 
 
 S1 = chain("PassThrough", "Echo", "PassThrough")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -18,6 +20,8 @@ from remotemedia.registry import NodeRegistry
 from remotemedia.result import ExecutionResult
 from remotemedia.session import Run, Session, Stream, check_feed
 from remotemedia.shared import SharedNodes
+
+logging.getLogger("remotemedia").addHandler(logging.NullHandler())
 
 ENGINES = ("cython", "reference")
 POLICIES = ("stop", "skip", "collect")
@@ -65,12 +69,9 @@ class Executor:
         if name not in ENGINES:
             origin = "engine" if engine is not None else "the environment variable REMOTEMEDIA_ENGINE"
             raise ValueError(f"{origin} must be one of {', '.join(ENGINES)}, not {name!r}")
-        if name == "cython":
-            from remotemedia._core.engine import open_run
-        else:
-            from remotemedia.reference import open_run
+        module = "remotemedia._core.engine" if name == "cython" else "remotemedia.reference"
         self._engine = name
-        self._open_run = open_run
+        self._open_run: Callable[..., Run] = import_module(module).open_run
         self._registry = NodeRegistry() if registry is None else registry
         self._blueprints: dict[int, tuple[weakref.ref[Manifest], int, Blueprint]] = {}
         self._shared = SharedNodes()
@@ -216,7 +217,7 @@ class Executor:
     def __del__(self) -> None:
         shared = getattr(self, "_shared", None)
         if shared is not None and shared.alive:
-            warnings.warn(f"{self!r} was dropped with shared nodes alive; close it", ResourceWarning, source=self)
+            warnings.warn(f"{self!r} was dropped with shared nodes alive; close it", ResourceWarning, 2, self)
             self.close()
 
     def __repr__(self) -> str:
@@ -231,8 +232,7 @@ class Executor:
             blueprint = cached[2]
         else:
             blueprint = self._blueprint(manifest)
-        run: Run = self._open_run(blueprint, policy, session_id, metrics == "time")
-        return run
+        return self._open_run(blueprint, policy, session_id, metrics == "time")
 
     def _blueprint(self, given: ManifestLike) -> Blueprint:
         version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale

@@ -67,7 +67,7 @@ def add_graph_faults(tree: Any, walk: Walk) -> None:
 class Free:
     """Any JSON value."""
 
-    expected: str = "any JSON value"
+    expected = "any JSON value"
 
     def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
         """Return the value's copy."""
@@ -77,7 +77,7 @@ class Free:
 class FreeObject(Free):
     """An object of any keys."""
 
-    expected: str = "an object"
+    expected = "an object"
 
     def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
         """Return the object's copy."""
@@ -108,27 +108,21 @@ class Scalar:
 class Either:
     """A scalar or an object."""
 
-    expected: str
-
-    def __init__(self, scalar: Checker, shape: Checker) -> None:
+    def __init__(self, scalar: Scalar, shape: Shape) -> None:
         self.expected = f"{scalar.expected}, or {shape.expected}"
-        self._scalar = scalar
+        self._scalar = Scalar(self.expected, scalar.take)
         self._shape = shape
 
     def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
         """Return what the fitting one of the two returns."""
-        if isinstance(value, dict):
-            return self._shape.check(walk, value, path, depth)
-        if isinstance(value, (list, tuple, str, bool)):
-            walk.wrong(path, self.expected, value, depth)
-            return INVALID
-        return self._scalar.check(walk, value, path, depth)
+        kind: Scalar | Shape = self._shape if isinstance(value, dict) else self._scalar
+        return kind.check(walk, value, path, depth)
 
 
 class Array:
     """An array; `limit` is the field of `ManifestLimits` that bounds it."""
 
-    expected: str = "an array"
+    expected = "an array"
 
     def __init__(self, item: Checker, least: int, limit: str) -> None:
         self._item = item
@@ -156,7 +150,7 @@ class Array:
 class Shape:
     """An object of known keys: a struct's fields, the SDK's keys of it, and ``x-`` keys."""
 
-    expected: str = "an object"
+    expected = "an object"
 
     def __init__(self, part: type[Part]) -> None:
         fields = [field for field in msgspec.structs.fields(part) if field.encode_name != EXTRA_KEY]
@@ -270,8 +264,9 @@ def compile_type(kind: mi.Type, key: str, default: Any, extra: dict[str, Any] | 
             return compile_type(kind.type, key, default, kind.extra)
         case mi.UnionType():
             options = [compile_type(t, key, default, extra) for t in kind.types if not isinstance(t, mi.NoneType)]
-            options.sort(key=lambda option: isinstance(option, Shape))
-            return Either(*options) if len(options) == 2 else options[0]
+            scalars = [option for option in options if isinstance(option, Scalar)]
+            shapes = [option for option in options if isinstance(option, Shape)]
+            return Either(scalars[0], shapes[0]) if scalars and shapes else options[0]
         case mi.StructType():
             assert issubclass(kind.cls, Part)
             return shape_of(kind.cls)

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import bounded_repr
+from remotemedia.manifest_text import Repeated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +24,8 @@ def find_graph_faults(tree: dict[str, Any], walk: Walk) -> None:
     homes = _node_homes(tree.get("nodes"), walk)
     seen: dict[tuple[str, str], str] = {}
     for path, connection in _objects(tree.get("connections"), "$.connections"):
+        if isinstance(connection, Repeated):  # a fault already, and which end is meant nobody knows
+            continue
         ends = connection.get("from"), connection.get("to")
         for key, end in zip(("from", "to"), ends, strict=True):
             if type(end) is str and end not in homes:
@@ -49,13 +52,13 @@ def _node_homes(nodes: Any, walk: Walk) -> dict[str, str]:
     homes: dict[str, str] = {}
     for path, node in _objects(nodes, "$.nodes"):
         node_id = node.get("id")
-        if type(node_id) is not str:
-            continue
-        if node_id in homes:
+        if isinstance(node, Repeated):  # a fault already; any of its ids may be the one that is meant
+            homes |= {value: path for key, value in node.pairs if key == "id" and type(value) is str}
+        elif type(node_id) is str and node_id in homes:
             walk.fault(
                 f"{path}.id", f"duplicate id {bounded_repr(node_id, 60)}: {homes[node_id]} has it; ids are unique"
             )
-        else:
+        elif type(node_id) is str:
             homes[node_id] = path
     return homes
 

@@ -7,7 +7,7 @@ decided what an exception ends, and that one call at a time goes into a run. Eve
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Lock, get_ident
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
@@ -22,9 +22,10 @@ T = TypeVar("T")
 class Run(Protocol):
     """What both engines give."""
 
-    producers: list[str]
     errors: list[NodeError | InputError]
 
+    @property
+    def producers(self) -> Sequence[str]: ...
     def initialize(self) -> None: ...
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult: ...
     def whole(self, items: Iterable[Any] | None) -> ExecutionResult: ...
@@ -92,7 +93,7 @@ class Session:
 
     def __del__(self) -> None:
         if self._run is not None and not self._closed:
-            warnings.warn(f"{self!r} was dropped while open; use it in a with statement", ResourceWarning, source=self)
+            warnings.warn(f"{self!r} was dropped while open; use it in a with statement", ResourceWarning, 2, self)
             self._finish(None)
 
     def run(self, items: Iterable[Any] | None = None) -> ExecutionResult:
@@ -115,7 +116,12 @@ class Session:
         SessionClosedError, SessionBusyError
             The session is closed, or in a call.
         """
-        return self._call(lambda run: (check_feed(run, items), run.execute(items))[1])
+
+        def execute(run: Run) -> ExecutionResult:
+            check_feed(run, items)
+            return run.execute(items)
+
+        return self._call(execute)
 
     def process(self, item: Any) -> list[Any]:
         """Drive one item through, without a flush; return what the sinks emitted, ``[]`` if it was filtered.
@@ -125,7 +131,12 @@ class Session:
         NodeError, InputError
             Under ``error_policy="stop"``; the session is closed then. Under ``"collect"`` see `errors`.
         """
-        return self._call(lambda run: (check_feed(run, ()), run.process(item))[1])
+
+        def process(run: Run) -> list[Any]:
+            check_feed(run, ())
+            return run.process(item)
+
+        return self._call(process)
 
     def flush(self) -> list[Any]:
         """Flush every node in topological order; return what came out."""
@@ -283,9 +294,7 @@ class Stream:
 
     def __del__(self) -> None:
         if self._run is not None:
-            warnings.warn(
-                f"{self!r} was dropped before its end; use it in a with statement", ResourceWarning, source=self
-            )
+            warnings.warn(f"{self!r} was dropped before its end; use it in a with statement", ResourceWarning, 2, self)
             self._close(None)
 
     def close(self) -> None:

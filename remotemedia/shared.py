@@ -89,9 +89,7 @@ class SharedNodes:
                     call(instance.node, "cleanup")
             except Exception as error:
                 where = instance.context
-                failures.append(
-                    NodeError.of(error, node_id=where.node_id, node_type=where.node_type, phase="cleanup")
-                )
+                failures.append(NodeError.of(error, node_id=where.node_id, node_type=where.node_type, phase="cleanup"))
             except BaseException as error:
                 failures.append(error)
         final = settle(None, failures)

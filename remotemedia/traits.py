@@ -105,8 +105,7 @@ def function_layers(function: Any) -> list[Any]:
         elif hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif not inspect.isroutine(function) and not isinstance(function, type):
-            function = getattr(type(function), "__call__", None)
+            function = type(function).__dict__.get("__call__")
         else:
             break
     return layers
-

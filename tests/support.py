@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import remotemedia as rm
@@ -72,14 +73,12 @@ def guarded(nodes: list[dict[str, Any]], connections: str | list[tuple[str, str]
     pairs = edges(connections) if isinstance(connections, str) else list(connections)
     targets = {b for _, b in pairs} | set(producers)
     sources = [n["id"] for n in nodes if n["id"] not in targets]
-    return plain(
-        [{"id": "guard", "node_type": "Guard"}, *nodes], [*(("guard", s) for s in sources), *pairs]
-    )
+    return plain([{"id": "guard", "node_type": "Guard"}, *nodes], [*(("guard", s) for s in sources), *pairs])
 
 
 def chain(*nodes: dict[str, Any]) -> dict[str, Any]:
     ids = [n["id"] for n in nodes]
-    return guarded(list(nodes), list(zip(ids, ids[1:], strict=False)))
+    return guarded(list(nodes), list(pairwise(ids)))
 
 
 @dataclass
@@ -155,6 +154,4 @@ class Driver:
 
 def function_node(function: Callable[[Any], Any], **attributes: Any) -> type:
     """A node class around one function."""
-    return type(
-        "FunctionNode", (rm.NodeExecutor,), {"process": lambda self, item: function(item), **attributes}
-    )
+    return type("FunctionNode", (rm.NodeExecutor,), {"process": lambda self, item: function(item), **attributes})

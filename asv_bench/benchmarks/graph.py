@@ -2,10 +2,11 @@
 
 import sys
 
+from scenarios import ENGINES, long_chain_text
+
 import remotemedia as rm
 from remotemedia._core.graph import link
 from remotemedia.reference.graph import Graph
-from scenarios import ENGINES, long_chain_text
 
 BUILDERS = {"cython": link, "reference": Graph}
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 FLUSH_BYTES = 64 * 1024
+BUFFER_BYTES = 4 * FLUSH_BYTES
 FLUSH_AFTER_S = 0.2
 BOM = b"\xef\xbb\xbf"
 
@@ -119,7 +120,8 @@ class Blocks:
         self._blocks = read_wav(path)
 
     def __iter__(self) -> Iterator[Any]:
-        for self.index, block in enumerate(self._blocks):  # noqa: B007  the count is told to others
+        for block in self._blocks:
+            self.index += 1
             yield block
         self.ended = True
 
@@ -136,7 +138,7 @@ class LineWriter:
     Parameters
     ----------
     file : binary file
-        It is flushed after each piece.
+        With a buffer of `BUFFER_BYTES`; only a longer line can be cut by Ctrl-C.
     name : str
         What messages call the file.
     encode : callable
@@ -144,7 +146,7 @@ class LineWriter:
     live : bool
         Hand on each line at once: someone may be waiting for it.
     regular : bool
-        It is a regular file, empty so far and unbuffered.
+        It is a regular file, empty so far.
     """
 
     def __init__(
@@ -187,26 +189,38 @@ class LineWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what waits; errors as for `write`."""
-        piece = bytes(self._waiting)
+        """Hand on what waits; errors as for `write`, after which it does nothing."""
+        if self._file.closed:
+            return
+        fresh, piece = bytearray(), self._waiting
+        # Ctrl-C is seen after calls: none may stand between this line and the write, or lines are lost or doubled
+        self._waiting = fresh
         try:
-            while self._waiting:
-                del self._waiting[: self._file.write(self._waiting)]
+            if piece:
+                self._file.write(piece)  # fits into the buffer, which keeps what an interrupted flush has not written
             self._file.flush()
         except BrokenPipeError:
-            self._waiting.clear()
+            self._give_up()
             raise
         except OSError as error:
-            self._take_back(piece[: len(piece) - len(self._waiting)])
+            if self._regular:
+                self._take_back(piece)
+            self._give_up()
             raise OutputError(f"{self._name}: the output cannot be written: {error.strerror or error}") from error
         self._whole += len(piece)
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
 
-    def _take_back(self, written: bytes) -> None:
+    def _take_back(self, piece: bytearray) -> None:
         """Cut off the beginning of a line that went into the file without its end."""
-        self._waiting.clear()
-        if self._regular:
-            os.truncate(self._file.fileno(), self._whole + written.rfind(b"\n") + 1)
+        descriptor = self._file.fileno()
+        written = os.lseek(descriptor, 0, os.SEEK_CUR) - self._whole
+        os.truncate(descriptor, self._whole + piece.rfind(b"\n", 0, written) + 1)
+
+    def _give_up(self) -> None:
+        """Close the file under its buffer, which would try to write its rest once more."""
+        raw = getattr(self._file, "raw", None)
+        if raw is not None:
+            raw.close()
 
 
 def _origin(number: int, feed: Feed | None) -> str:

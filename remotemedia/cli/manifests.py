@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from remotemedia.cli.failures import UsageError, warn
-from remotemedia.errors import ManifestError, ManifestWarning
+from remotemedia.errors import ManifestError, ManifestWarning, bounded_repr
 from remotemedia.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -34,15 +34,14 @@ def read_param(text: str) -> Param:
     """
     place, equals, value = text.partition("=")
     node_id, dot, key = place.partition(".")
+    shown = bounded_repr(text)
     if not (equals and dot and node_id and key):
-        raise UsageError(f"--param {text!r}: write NODE.KEY=JSON, as in --param scale.factor=2.5")
+        raise UsageError(f"--param {shown}: write NODE.KEY=JSON, as in --param scale.factor=2.5")
     try:
         return Param(node_id, key, msgspec.json.decode(value.encode("utf-8", "surrogateescape")))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(
-            f"--param {text!r}: the value is not JSON ({error}); "
-            f"a string has double quotes: --param '{place}=\"{value if value.isprintable() else '…'}\"'"
-        ) from error
+        hint = f"; a string has double quotes: --param '{place}=\"{value}\"'" if value.isidentifier() else ""
+        raise UsageError(f"--param {shown}: the value is not JSON: {error}{hint}") from error
 
 
 def load_manifest(path: str, params: Iterable[Param] = ()) -> Manifest:

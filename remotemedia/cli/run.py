@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
 from remotemedia.cli.failures import DONE, OutputError, UsageError
-from remotemedia.cli.lines import Blocks, Feed, JsonLines, LineWriter, encode_json, encode_repr
+from remotemedia.cli.lines import BUFFER_BYTES, Blocks, Feed, JsonLines, LineWriter, encode_json, encode_repr
 from remotemedia.cli.manifests import load_manifest, read_param
 from remotemedia.cli.metrics import tell_failures, tell_metrics
 from remotemedia.cli.progress import Progress
@@ -113,16 +113,27 @@ def open_writer(options: argparse.Namespace, feed: Feed | None, stack: ExitStack
     encode = encode_json if options.format == "json" else encode_repr
     live = isinstance(feed, JsonLines) and not _is_regular_input(options)
     if options.output == "-":
-        return LineWriter(sys.stdout.buffer, "<stdout>", encode, live=live or sys.stdout.isatty())
+        return LineWriter(_stdout(stack), "<stdout>", encode, live=live or sys.stdout.isatty())
     for other in (options.manifest, options.input):
         if other not in (None, "-") and os.path.exists(options.output) and os.path.samefile(other, options.output):
             raise UsageError(f"-o {options.output}: it is read by this run; write to another file")
     try:
-        file: IO[bytes] = stack.enter_context(open(options.output, "wb", buffering=0))  # noqa: SIM115
+        file: IO[bytes] = stack.enter_context(open(options.output, "wb", buffering=BUFFER_BYTES))  # noqa: SIM115
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"-o {options.output}: cannot be written: {reason}") from error
     return LineWriter(file, options.output, encode, live=live, regular=_is_regular(file))
+
+
+def _stdout(stack: ExitStack) -> IO[bytes]:
+    """Return standard output with a buffer of its own; where it is no real file, as it is."""
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; name a file: -o FILE")
+    sys.stdout.flush()
+    try:
+        return stack.enter_context(open(sys.stdout.fileno(), "wb", buffering=BUFFER_BYTES, closefd=False))
+    except (OSError, ValueError):
+        return sys.stdout.buffer
 
 
 def _is_regular_input(options: argparse.Namespace) -> bool:

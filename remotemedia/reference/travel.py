@@ -156,6 +156,7 @@ class Travel:
         self._origin = self.items_in
         self._flushing = False
         for step in self._program.producers:
+            self._lifecycle.log("produce", step)
             yield from self._below(Call(step, "produce"))
 
     def flushes(self) -> Iterator[list[Step]]:

@@ -13,24 +13,48 @@ NUMBERS = st.one_of(
     st.integers(-(2**70), 2**70), st.floats(), st.booleans(), st.sampled_from([0, 0.0, -0.0, 1, 2, -1, 0.5])
 )
 SIMPLE = st.one_of(NUMBERS, st.text(max_size=3), st.none(), st.lists(st.integers(0, 3), max_size=3))
-ITEMS = st.one_of(NUMBERS, st.text(max_size=2), st.dictionaries(st.sampled_from("ab"), SIMPLE, max_size=2),
-                  st.lists(SIMPLE, max_size=3), st.tuples(NUMBERS))
-JSON = st.one_of(st.integers(-9, 9), st.floats(allow_nan=False, allow_infinity=False), st.booleans(),
-                 st.text(max_size=2), st.lists(st.integers(0, 3), max_size=3))
+ITEMS = st.one_of(
+    NUMBERS,
+    st.text(max_size=2),
+    st.dictionaries(st.sampled_from("ab"), SIMPLE, max_size=2),
+    st.lists(SIMPLE, max_size=3),
+    st.tuples(NUMBERS),
+)
+JSON = st.one_of(
+    st.integers(-9, 9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(max_size=2),
+    st.lists(st.integers(0, 3), max_size=3),
+)
 OPERATIONS = ("add", "subtract", "multiply", "divide", "modulo", "power")
 NODES = st.one_of(
     st.builds(lambda x: ("Multiply", {"multiplier": x}), JSON),
     st.builds(lambda x: ("Add", {"operand": x}), JSON),
-    st.builds(lambda o, x: ("Calculator", {"operation": o, "operand": x}),
-              st.sampled_from([*OPERATIONS[:5], "plus"]), JSON),
+    st.builds(
+        lambda o, x: ("Calculator", {"operation": o, "operand": x}), st.sampled_from([*OPERATIONS[:5], "plus"]), JSON
+    ),
     st.builds(lambda x: ("Calculator", {"operand": x}), st.integers(-3, 3)),
     st.builds(lambda t: ("Threshold", {"threshold": t}), JSON),
     st.builds(lambda t, k: ("Threshold", {"threshold": t, "key": k}), JSON, st.sampled_from(["a", "b", 5])),
-    st.builds(lambda k, o, v: ("Filter", {"key": k, "op": o, "value": v}), st.sampled_from(["a", 1]),
-              st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "is"]), JSON),
+    st.builds(
+        lambda k, o, v: ("Filter", {"key": k, "op": o, "value": v}),
+        st.sampled_from(["a", 1]),
+        st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "is"]),
+        JSON,
+    ),
     st.builds(lambda n: (n[0], {"size": n[1]}), st.tuples(st.sampled_from(["Batcher", "Buffer"]), JSON)),
-    st.sampled_from([("Expander", {}), ("Counter", {}), ("Echo", {}), ("PassThrough", {"any": 1}),
-                     ("Multiply", {}), ("Multiply", {"multiplyer": 1}), ("Filter", {"key": "a"})]),
+    st.sampled_from(
+        [
+            ("Expander", {}),
+            ("Counter", {}),
+            ("Echo", {}),
+            ("PassThrough", {"any": 1}),
+            ("Multiply", {}),
+            ("Multiply", {"multiplyer": 1}),
+            ("Filter", {"key": "a"}),
+        ]
+    ),
 )
 
 

@@ -100,7 +100,12 @@ class Source(Watched):
 
 KINDS = {cls.__name__: cls for cls in (Plus, Odd, Burst, Listed, Late)}
 BUILTINS = {
-    "PassThrough": {}, "Echo": {}, "Counter": {}, "Batcher": {"size": 2}, "Buffer": {"size": 1}, "Expander": {},
+    "PassThrough": {},
+    "Echo": {},
+    "Counter": {},
+    "Batcher": {"size": 2},
+    "Buffer": {"size": 1},
+    "Expander": {},
 }
 
 
@@ -135,8 +140,18 @@ def pipelines(draw):
         nodes.append((me, node(f"n{me}", kind, **keys)))
         pairs += [(f"n{f}", f"n{me}") for f in draw(st.permutations(feeders))]
     manifest = plain([spec for _, spec in sorted(nodes)], draw(st.permutations(pairs)))
-    items = None if produced else draw(st.lists(st.one_of(st.integers(0, 50), st.none() if draw(st.booleans()) else
-                                                          st.lists(st.integers(0, 9), max_size=3)), max_size=6))
+    items = (
+        None
+        if produced
+        else draw(
+            st.lists(
+                st.one_of(
+                    st.integers(0, 50), st.none() if draw(st.booleans()) else st.lists(st.integers(0, 9), max_size=3)
+                ),
+                max_size=6,
+            )
+        )
+    )
     return manifest, items, draw(st.sampled_from(["stop", "skip", "collect"]))
 
 
@@ -158,7 +173,10 @@ def everything(engine, mode, manifest, items, policy):
         metrics = dict(result.metrics)
         del metrics["duration_ns"]
         seen |= {
-            "metrics": metrics, "status": result.status, "outputs": result.outputs, "info": result.graph_info,
+            "metrics": metrics,
+            "status": result.status,
+            "outputs": result.outputs,
+            "info": result.graph_info,
             "errors": [describe(e) for e in result.errors],
         }
     return seen

@@ -180,9 +180,7 @@ def test_r20_a_join_has_its_keys_in_connection_order(driver):
 
 def test_r20_a_join_across_scopes_names_join_branches_and_openers(driver):
     nodes_of(driver)
-    manifest = guarded(
-        [node("m", "Many"), node("p", "Pass"), node("j", "Pass", fan_in="join")], "m j, p j"
-    )
+    manifest = guarded([node("m", "Many"), node("p", "Pass"), node("j", "Pass", fan_in="join")], "m j, p j")
     outcome = driver.run(manifest, [[1]])
     assert isinstance(outcome.error, rm.ManifestError)
     assert all(name in str(outcome.error) for name in ("'j'", "'m'", "'p'"))
@@ -204,8 +202,7 @@ def test_a_merge_is_called_once_per_item_in_connection_order(driver):
 
 def test_a_merge_waits_for_what_leaves_an_openers_scope(driver):
     nodes_of(driver)
-    manifest = guarded([node("x", "Many"), node("p", "Ten"), node("q", "Pass"), node("m", "Pass")],
-                       "x p, p m, q m")
+    manifest = guarded([node("x", "Many"), node("p", "Ten"), node("q", "Pass"), node("m", "Pass")], "x p, p m, q m")
     # the pass of [1, 2]: x's scope gives 10 and 20, then q; only then does m take 10, 20 and the list
     assert driver.results(manifest, [[1, 2]]) == [10, 20, [1, 2]]
 
@@ -299,7 +296,8 @@ def test_producers_are_pulled_in_topological_order(driver):
     driver.register(Produces=Produces)
     manifest = guarded(
         [node("p", "Produces", items=[1, 2]), node("q", "Produces", items=[3]), node("e", "Echo")],
-        "p e, q e", producers=["p", "q"],
+        "p e, q e",
+        producers=["p", "q"],
     )
     outcome = driver.run(manifest)
     assert [r["input"] for r in outcome.results] == [1, 2, 3]

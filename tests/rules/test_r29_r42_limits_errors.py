@@ -16,9 +16,7 @@ import remotemedia as rm
 
 
 def long_chain(node_type, n):
-    return plain(
-        [node(f"n{i}", node_type) for i in range(n)], [(f"n{i}", f"n{i + 1}") for i in range(n - 1)]
-    )
+    return plain([node(f"n{i}", node_type) for i in range(n)], [(f"n{i}", f"n{i + 1}") for i in range(n - 1)])
 
 
 @pytest.mark.slow
@@ -73,7 +71,13 @@ def test_r34_under_collect_errors_are_in_order(driver):
     manifest = guarded([node("x", "Bad"), node("y", "Bad"), node("z", "Bad")])
     errors = driver.run(manifest, [1, None, 2], error_policy="collect").result.errors
     assert [(e.item_index, getattr(e, "node_id", None)) for e in errors] == [
-        (0, "x"), (0, "y"), (0, "z"), (1, None), (2, "x"), (2, "y"), (2, "z"),
+        (0, "x"),
+        (0, "y"),
+        (0, "z"),
+        (1, None),
+        (2, "x"),
+        (2, "y"),
+        (2, "z"),
     ]
 
 

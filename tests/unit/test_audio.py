@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from remotemedia._core.node import NodeContext
 
+from remotemedia._core.node import NodeContext
 from remotemedia.errors import InputError
 from remotemedia.nodes.audio import (
     AudioBlock,

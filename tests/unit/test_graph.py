@@ -113,7 +113,7 @@ def test_any_graph_is_ordered_or_refused_as_the_plain_way_does(data):
         assert manifest.graph.execution_order == [ids[u] for u in order]
         return
     with pytest.raises(ManifestError) as caught:
-        manifest.graph  # noqa: B018
+        manifest.graph
     assert caught.value.errors
     assert all(issue.path.startswith("$.connections[") for issue in caught.value.errors)
 

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from remotemedia._core.jsonscan import BROKEN, DEEP, REPEATED, WATCHED, KeyScanner
 
 SCANNER = KeyScanner(["host", "run", "a"])
-KEYS = st.sampled_from(["a", "b", "host", "ho st", "", "é", "😀", '"', "\\", "\n", "\u2028", "b" * 40]) | st.text(max_size=3)
+KEYS = st.sampled_from(["a", "b", "host", "ho st", "", "é", "😀", '"', "\\", "\n", "\u2028", "b" * 40]) | st.text(
+    max_size=3
+)
 
 
 def escape(key: str, everything: bool) -> str:

@@ -1,0 +1,67 @@
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, final
+
+from remotemedia._core.node import NodeContext, NodeExecutor
+
+BUILTINS: Mapping[str, type[NodeExecutor]]
+
+@final
+class PassThrough(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+
+@final
+class Echo(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    counter: int
+    def initialize(self, context: NodeContext) -> None: ...
+    def cleanup(self) -> None: ...
+
+@final
+class Counter(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    count: int
+    def initialize(self, context: NodeContext) -> None: ...
+
+class Arithmetic(NodeExecutor): ...
+
+@final
+class Multiply(Arithmetic):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+
+@final
+class Add(Arithmetic):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+
+@final
+class Calculator(Arithmetic):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+
+@final
+class Threshold(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+
+@final
+class Filter(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+
+@final
+class Batcher(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+    def flush(self) -> list[list[Any]] | None: ...
+
+@final
+class Expander(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    emits: ClassVar[str]
+
+@final
+class Buffer(NodeExecutor):
+    PARAMS: ClassVar[Mapping[str, str]]
+    def initialize(self, context: NodeContext) -> None: ...
+    def flush(self) -> Iterator[Any]: ...

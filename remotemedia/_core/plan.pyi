@@ -1,0 +1,14 @@
+from typing import Any
+
+from remotemedia._core.graph import PipelineGraph
+
+class Plan:
+    graph: PipelineGraph
+    fingerprints: list[Any]
+    flushers: list[int]
+    producers: list[int]
+    output_ids: list[str]
+    def __init__(self) -> None: ...
+    def __len__(self) -> int: ...
+
+def make_plan(graph: PipelineGraph, specs: Any, nodes: list[Any]) -> Plan: ...

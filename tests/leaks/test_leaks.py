@@ -1,0 +1,80 @@
+"""R41: after many runs of every kind nothing is left over. Each case in a process of its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = '''
+import gc, os, sys, threading, warnings
+sys.path.insert(0, {tests!r})
+warnings.simplefilter("ignore", ResourceWarning)
+from support import Driver, chain, function_node, guarded, node
+import remotemedia as rm
+
+driver = Driver({engine!r})
+class Many(rm.NodeExecutor):
+    def process(self, item):
+        yield item
+        yield [item]
+driver.register(Many=Many, Fail=function_node(lambda x: 1 // 0 if x == 7 else x))
+good = rm.Manifest.from_dict(guarded(
+    [node("m", "Many"), node("e", "Echo"), node("p", "PassThrough"), node("j", "PassThrough", fan_in="join"),
+     node("b", "Buffer", size=2)], "m e, m p, e j, p j, j b"))
+bad = rm.Manifest.from_dict(chain(node("f", "Fail"), node("m", "Many"), node("b", "Batcher", size=3)))
+
+def one(kind):
+    executor = driver.executor
+    if kind == "good":
+        executor.execute_with_input(good, [1, 2, 3])
+    elif kind == "failing":
+        try:
+            executor.execute_with_input(bad, [1, 7])
+        except rm.NodeError:
+            pass
+    elif kind == "collect":
+        executor.execute_with_input(bad, [1, 7, None, 7], error_policy="collect")
+    elif kind == "closed early":
+        with executor.stream(good, [1, 2, 3]) as stream:
+            next(stream)
+    elif kind == "dropped":
+        next(executor.stream(good, [1, 2, 3]))
+    elif kind == "session":
+        with executor.open(good) as session:
+            session.process(1)
+            session.run([2])
+            session.flush()
+    elif kind == "refused manifest":
+        try:
+            executor.execute_with_input({{"version": "v1", "metadata": {{"name": "x"}}, "nodes": [{{"id": "?"}}],
+                                         "connections": []}}, [1])
+        except rm.ManifestError:
+            pass
+
+def level():
+    gc.collect()
+    # below one block in two runs: caches of the interpreter, not runs, make the rest
+    return sys.getallocatedblocks(), len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+
+for _ in range(50):
+    one({kind!r})
+blocks, fds = level()
+for _ in range(1000):
+    one({kind!r})
+after, fds_after = level()
+assert threading.active_count() == 1
+assert fds_after == fds
+assert after - blocks < 500, f"{{after - blocks}} blocks more after 1000 runs"
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+@pytest.mark.parametrize(
+    "kind", ["good", "failing", "collect", "closed early", "dropped", "session", "refused manifest"]
+)
+def test_r41_a_thousand_runs_leave_nothing(kind, engine):
+    script = SCRIPT.format(tests=str(Path(__file__).parent.parent), engine=engine, kind=kind)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

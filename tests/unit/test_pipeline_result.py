@@ -1,0 +1,99 @@
+"""The builder, results as people see them, logging, the top of the package."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+from support import ENGINES, function_node, node, plain
+
+import remotemedia as rm
+
+
+def test_a_pipeline_connects_each_node_behind_the_one_before(engine):
+    pipeline = rm.Pipeline("demo").add("PassThrough").add("Multiply", params={"multiplier": 3}).add("Echo", id="e")
+    result = pipeline.run([1, 2], engine=engine)
+    assert [r["input"] for r in result.results] == [3, 6]
+    assert result.graph_info["execution_order"] == ["passthrough_1", "multiply_1", "e"]
+
+
+def test_a_pipeline_of_instances_and_branches(engine):
+    instance = function_node(lambda x: x + 1)()
+    pipeline = (
+        rm.Pipeline("demo").add("PassThrough", id="in").add(instance, id="a").add("PassThrough", id="b", after="in")
+        .add("PassThrough", id="j", after=["a"], fan_in="join").connect("b", "j")
+    )  # fmt: skip
+    assert pipeline.run([1], engine=engine).results == [{"a": 2, "b": 1}]
+    assert pipeline.run([5], engine=engine).results == [{"a": 6, "b": 5}]
+    assert json.loads(pipeline.to_manifest().to_json())["metadata"]["name"] == "demo"
+
+
+def test_wrong_steps_of_the_builder_are_named():
+    with pytest.raises(ValueError, match="no node 'x'"):
+        rm.Pipeline("p").add("Echo", id="a").connect("a", "x")
+    with pytest.raises(ValueError, match="has a node 'a' already"):
+        rm.Pipeline("p").add("Echo", id="a").add("Echo", id="a")
+    with pytest.raises(TypeError, match="is a class"):
+        rm.Pipeline("p").add(function_node(lambda x: x))
+
+
+def test_a_result_can_be_read_by_a_person(engine):
+    result = rm.Executor(engine=engine).execute_with_input(plain([node("a<b", "Echo")] and [node("a", "Echo")]), [1])
+    assert repr(result).startswith("<ExecutionResult: completed, 1 items in, 1 out, 1 nodes, ")
+    html = result._repr_html_()
+    assert "<td>a</td>" in html
+    assert "engine" in html
+
+
+def test_graph_info(engine):
+    result = rm.Executor(engine=engine).execute_with_input(
+        plain([node("b", "Echo"), node("a", "Echo"), node("c", "Echo")], "a b, a c"), []
+    )
+    assert result.graph_info == {
+        "node_count": 3, "connection_count": 2, "sources": ["a"], "sinks": ["b", "c"],
+        "execution_order": ["a", "b", "c"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_lifecycle_phases_are_logged_with_the_node_id_and_nothing_per_item(engine, caplog):
+    caplog.set_level(logging.DEBUG, "remotemedia")
+    rm.Executor(engine=engine).execute_with_input(plain([node("e", "Echo"), node("b", "Buffer", size=1)], "e b"), [1] * 9)
+    messages = [r.getMessage() for r in caplog.records]
+    assert messages == [
+        "initialize node 'e' (Echo)", "initialize node 'b' (Buffer)", "flush node 'b' (Buffer)",
+        "cleanup node 'b' (Buffer)", "cleanup node 'e' (Echo)", "Echo saw 9 items",
+    ]  # fmt: skip
+
+
+def test_the_logger_is_silent_by_default():
+    script = "import remotemedia as rm; rm.Executor(); import logging; print(logging.getLogger('remotemedia').handlers)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "NullHandler" in done.stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    script = "import sys, remotemedia; print([m for m in ('numpy', 'msgspec', 'inspect', 'yaml', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {script}"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in rm.__all__:
+        assert getattr(rm, name) is not None
+    with pytest.raises(AttributeError):
+        rm.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("make", [rm.PipelineGraph, lambda: __import__("remotemedia._core.engine").Run])
+def test_what_users_must_not_make_says_which_door_to_take(make):
+    if make is rm.PipelineGraph:
+        with pytest.raises(TypeError, match="from_manifest"):
+            make()
+    else:
+        from remotemedia._core.engine import Run
+
+        with pytest.raises(TypeError, match="Executor"):
+            Run()
