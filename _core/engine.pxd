@@ -45,6 +45,7 @@ cdef class Run:
     cdef bint used                # something ran: counts are not zero
     cdef bint ended
     cdef volatile bint stop_asked  # set by any thread
+    cdef readonly list producers  # ids of the nodes that produce
     cdef list nodes               # instances in manifest order; owns them
     cdef list functions           # what the steps call; owns them
     cdef int started              # nodes whose initialize was called, in topological order

@@ -561,9 +561,11 @@ cdef class Run:
     cdef int begin_outputs(self) except -1:
         cdef Plan plan = self.plan
         self.results = []
-        self.outputs = [[] for _ in plan.output_ids]
-        if plan.one_sink:
-            self.outputs[0] = self.results
+        self.outputs = [self.results]
+        if not plan.one_sink or len(plan.output_ids) > 1:
+            self.outputs = [[] for _ in plan.output_ids]
+            if plan.one_sink:
+                self.outputs[0] = self.results
         return 0
 
     cdef int begin(self, object items, bint streaming) except -1:
@@ -736,11 +738,6 @@ cdef class Run:
         self.stop_asked = True
         self.budget = -1
 
-    @property
-    def producers(self):
-        """Ids of the nodes that produce."""
-        return [self.plan.graph.ids[u] for u in self.plan.producers]
-
     def metrics(self):
         """Return the counts since `initialize`."""
         counts = self.snapshot()
@@ -771,8 +768,8 @@ cdef class Run:
             u = graph.order[self.started]
             if self.verbose:
                 self.log("cleanup", u)
-            if not self.plan.has_cleanup[u]:
-                continue
+            if not self.plan.has_cleanup[u] or (self.plan.fresh[u] and not self.verbose):
+                continue  # the cleanup of a built-in node does nothing but tell its count
             try:
                 check_plain(self.nodes[u], "cleanup", self.nodes[u].cleanup())
             except Exception as failure:
@@ -886,11 +883,14 @@ cdef class Run:
     cdef object result_of(self, object status):
         cdef dict outputs
         cdef list errors = self.kept
+        cdef Py_ssize_t i
         if self.streaming:
             self.begin_outputs()
         if self.duration_ns == 0:
             self.duration_ns = perf_counter_ns() - self.began_ns
-        outputs = dict(zip(self.plan.output_ids, self.outputs))
+        outputs = {}
+        for i in range(len(self.outputs)):
+            outputs[self.plan.output_ids[i]] = self.outputs[i]
         if errors:
             decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(errors)]
             decorated.sort(key=FIRST_TWO)
@@ -1005,6 +1005,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     run.verbose = logger.isEnabledFor(logging.DEBUG)
     run.nodes = nodes
     run.functions = []
+    run.producers = [graph.ids[i] for i in plan.producers]
     run.errors = []
     run.claimed = []
     run.pc = -1

@@ -414,7 +414,10 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
         plan.rank[u] = i
         node = nodes[u]
         plan.fresh[u] = type(node) in BUILTIN_TYPES
-        plan.has_initialize[u] = differs(node, "initialize", BASE_INITIALIZE)
+        # a built-in that takes no params has nothing to do but to reset what a new instance has
+        plan.has_initialize[u] = (
+            bool(node.PARAMS) if plan.fresh[u] else differs(node, "initialize", BASE_INITIALIZE)
+        )
         plan.has_cleanup[u] = differs(node, "cleanup", BASE_CLEANUP)
         plan.has_many = plan.has_many or traits[u].many
         if traits[u].produces:

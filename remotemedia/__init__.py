@@ -6,7 +6,7 @@ through them in topological order, and cleans up. The names below are loaded whe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers take it for true; importing typing would be half of this import's cost
 
 __version__ = "0.1.0"
 

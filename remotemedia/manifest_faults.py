@@ -188,7 +188,7 @@ class Shape:
             spelled[name] = key
             checker = checker or self.checkers.get(name)
             if checker is None:
-                self._take_other(walk, found, name, item, path, depth)
+                self._take_other(walk, found, name, item, at(path, key), depth)
             elif item is not None or name in self.required:  # null stands for an optional key's absence
                 taken = checker.check(walk, item, f"{path}.{key}", depth + 1)
                 if taken is not INVALID:
@@ -201,9 +201,8 @@ class Shape:
             self.rule(walk, found, path)
         return found
 
-    def _take_other(self, walk: Walk, found: dict[str, Any], key: str, item: Any, path: str, depth: int) -> None:
+    def _take_other(self, walk: Walk, found: dict[str, Any], key: str, item: Any, where: str, depth: int) -> None:
         """Put a key that has no field into the extra ones of `found`, or note that it is unknown."""
-        where = at(path, key)
         if key in self.foreign:
             if item is not None:
                 walk.inert.setdefault(key, where)

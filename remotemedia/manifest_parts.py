@@ -8,7 +8,7 @@ collects every fault is compiled from them (`remotemedia.manifest_faults`), and 
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -71,6 +71,12 @@ class Extra(dict[str, Any]):
     """
 
 
+# The decoder is told `Extra` alone: it would take a null for the field's default, but null is a value of a free key.
+if TYPE_CHECKING:
+    _ExtraOrNone = Extra | None
+else:
+    _ExtraOrNone = Extra
+
 EXTRA_KEY = "x-"
 """The JSON name of `Part.extra`. As a key of a manifest it is free like any other ``x-`` key."""
 
@@ -88,7 +94,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     description: Any = None
     comment: Any = None
-    extra: Extra | None = msgspec.field(default=None, name=EXTRA_KEY)
+    extra: _ExtraOrNone = msgspec.field(default=None, name=EXTRA_KEY)
 
 
 class Gpu(Part, frozen=True, kw_only=True):

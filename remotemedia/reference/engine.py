@@ -216,8 +216,8 @@ class Run:
         return self.metrics() if self._before is None else difference(self.metrics(), self._before)
 
     def _result(self, status: ExecutionStatus, metrics: dict[str, Any]) -> ExecutionResult:
-        info = self._program.graph.info()
-        return ExecutionResult(status, self._results, self._outputs, self._failed(), "reference", metrics, info)
+        graph = self._program.graph
+        return ExecutionResult(status, self._results, self._outputs, self._failed(), "reference", metrics, graph)
 
 
 def difference(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -46,8 +46,8 @@ class Graph:
         """Return the nodes that feed `u`, in the order of the connections."""
         return [self.connections[number][0] for number in self.incoming[u]]
 
-    def info(self) -> dict[str, Any]:
-        """Return the ``graph_info`` of a result."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ``graph_info`` of a result, which asks for it when someone looks."""
         return {
             "node_count": len(self.ids),
             "connection_count": len(self.connections),

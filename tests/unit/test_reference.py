@@ -172,7 +172,7 @@ def order(nodes, connections):
     return Graph(
         [SimpleNamespace(id=name) for name in nodes],
         [SimpleNamespace(from_=pair[0], to=pair[1]) for pair in connections.split()],
-    ).info()["execution_order"]
+    ).to_dict()["execution_order"]
 
 
 @pytest.mark.parametrize(
