@@ -10,7 +10,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 .PHONY: run build test test-all lint fast bench bench-check clean
 
 run: $(STAMP)
-	$(BIN)/python examples/speech/run.py
+	$(BIN)/python examples/speech/run.py $(WAV)
 
 build: $(STAMP)
 
@@ -26,7 +26,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest remotemedia._core --ignore-disjoint-bases --allowlist tests/typing/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest remotemedia._core --ignore-disjoint-bases --ignore-unused-allowlist --allowlist tests/typing/stubtest-allowlist.txt
 	$(BIN)/cython-lint _core
 
 test: lint

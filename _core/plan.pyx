@@ -20,12 +20,12 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
 
-from remotemedia._core.nodes import BUILTINS
+from remotemedia._core import nodes as _nodes
 from remotemedia.errors import ManifestError
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import fault_of, read_traits
 
-cdef set BUILTIN_TYPES = set(BUILTINS.values())
+cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
 cdef object BASE_PROCESS = NodeExecutor.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
 cdef object BASE_CLEANUP = NodeExecutor.cleanup
@@ -303,6 +303,7 @@ cdef class Layout:
             plan.branches[self.branch_count].edge = graph.in_edges[k]
             plan.branches[self.branch_count].key = <PyObject*> graph.ids[graph.in_tails[k]]
             self.branch_count += 1
+        plan.templates.append({graph.ids[graph.in_tails[k]]: None for k in range(graph.in_heads[u], graph.in_heads[u + 1])})
         self.gathers += 1
         plan.branch_heads[self.gathers] = self.branch_count
         if op == MERGE:
@@ -403,6 +404,7 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     plan.has_cleanup = bytearray(n)
     plan.fresh = bytearray(n)
     plan.gathers = bytearray(n)
+    plan.templates = []
     plan.flushers = []
     plan.producers = []
     plan.output_ids = []

@@ -4,7 +4,7 @@ The machine's noise is larger than what is measured, so nothing here is a time a
 things timed in turn (A B A B …) in one process, and the median over many rounds of what each round says. Both start
 each sample after a full collection, with the garbage collector on, and with what was there before frozen. Time is
 that of the processor, not of the clock: a neighbour on the same core takes more from a long sample than from a short
-one, and turned ratios over by 4× before. (All of it is one thread that never waits; Linux and macOS only.)
+one, and turned ratios over by four times before. (All of it is one thread that never waits; Linux and macOS only.)
 
 With ``--runs N`` the whole table is measured N times, each in a process of its own, and the medians are judged.
 """

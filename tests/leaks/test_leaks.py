@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = '''
+SCRIPT = """
 import gc, os, sys, threading, warnings
 sys.path.insert(0, {tests!r})
 warnings.simplefilter("ignore", ResourceWarning)
@@ -66,7 +66,7 @@ after, fds_after = level()
 assert threading.active_count() == 1
 assert fds_after == fds
 assert after - blocks < 500, f"{{after - blocks}} blocks more after 1000 runs"
-'''
+"""
 
 
 @pytest.mark.slow

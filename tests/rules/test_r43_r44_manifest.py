@@ -1,4 +1,4 @@
-"""R43: a manifest is checked whole before the first `initialize`. R44: limits refuse; over both engines and every mode."""
+"""R43: a manifest is checked whole before the first `initialize`. R44: limits refuse, they do not degrade."""
 
 import json
 

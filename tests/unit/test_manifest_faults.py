@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import jsonschema
 import pytest
 
 from remotemedia import Connection, Manifest, ManifestError, ManifestLimits, NodeSpec
@@ -806,3 +807,38 @@ def test_after_very_many_faults_the_check_ends_and_says_so():
     with pytest.raises(ManifestError) as caught:
         Manifest.from_json('{"connections": [' + ",".join(["1"] * 200_000) + "]}")
     assert caught.value.errors[-1].message == "more than 100000 faults; the check ended here"
+
+
+# The schema refuses the same, as far as a schema can say it.
+
+VALIDATOR = jsonschema.Draft202012Validator(Manifest.json_schema())
+BEYOND_A_SCHEMA = {
+    ("join_missing", "skip"),
+    ("id", "a\n"),
+    ("host", "gpu-box:0"),
+    ("host", "gpu-box:65536"),
+    ("batch_size", 2.0),
+}
+
+
+@pytest.mark.parametrize(("key", "value", "where", "message"), NODE_FAULTS)
+def test_faulty_nodes_are_not(key, value, where, message):
+    whole = (key, value) if isinstance(value, (str, float)) else None
+    assert VALIDATOR.is_valid(with_node(**{key: value})) == (whole in BEYOND_A_SCHEMA or value == 10**400)
+
+
+@pytest.mark.parametrize(("key", "value", "where", "message"), CONNECTION_FAULTS)
+def test_faulty_connections_are_not(key, value, where, message):
+    assert not VALIDATOR.is_valid(with_connection(**{key: value}))
+
+
+@pytest.mark.parametrize(("key", "value", "where", "message"), TOP_FAULTS)
+def test_faulty_manifests_are_not(key, value, where, message):
+    assert not VALIDATOR.is_valid(tree(**{key: value}))
+
+
+@pytest.mark.parametrize("key", ["version", "metadata", "nodes", "connections"])
+def test_required_keys_are_required(key):
+    VALIDATOR.validate(tree())
+    assert not VALIDATOR.is_valid(tree(**{key: UNSET}))
+    assert not VALIDATOR.is_valid(tree(**{key: None}))

@@ -59,7 +59,8 @@ def test_graph_info(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 def test_lifecycle_phases_are_logged_with_the_node_id_and_nothing_per_item(engine, caplog):
     caplog.set_level(logging.DEBUG, "remotemedia")
-    rm.Executor(engine=engine).execute_with_input(plain([node("e", "Echo"), node("b", "Buffer", size=1)], "e b"), [1] * 9)
+    manifest = plain([node("e", "Echo"), node("b", "Buffer", size=1)], "e b")
+    rm.Executor(engine=engine).execute_with_input(manifest, [1] * 9)
     messages = [r.getMessage() for r in caplog.records]
     assert messages == [
         "initialize node 'e' (Echo)", "initialize node 'b' (Buffer)", "flush node 'b' (Buffer)",
@@ -74,7 +75,8 @@ def test_the_logger_is_silent_by_default():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    script = "import sys, remotemedia; print([m for m in ('numpy', 'msgspec', 'inspect', 'yaml', 'rich') if m in sys.modules])"
+    heavy = ("numpy", "msgspec", "inspect", "typing", "yaml", "rich")
+    script = f"import remotemedia; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {script}"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout.strip() == "[]"
@@ -84,7 +86,7 @@ def test_every_public_name_is_there():
     for name in rm.__all__:
         assert getattr(rm, name) is not None
     with pytest.raises(AttributeError):
-        rm.no_such_name  # noqa: B018
+        rm.no_such_name
 
 
 @pytest.mark.parametrize("make", [rm.PipelineGraph, lambda: __import__("remotemedia._core.engine").Run])
