@@ -6,6 +6,7 @@ from remotemedia.manifest import Connection, Manifest, NodeSpec
 class PipelineGraph:
     """The graph of a manifest: who feeds whom, and in which order nodes run."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def ids(self) -> list[str]: ...
     @property

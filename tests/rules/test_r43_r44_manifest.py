@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support import node, plain
+from support import Outcome, node, plain
 
 import remotemedia as rm
 
@@ -50,7 +50,7 @@ def test_r43_no_node_is_made_of_a_faulty_manifest(driver, manifest, as_text):
     if as_text:
         manifest = json.dumps(manifest, default=lambda value: float("nan"))
     with pytest.raises(rm.ManifestError):
-        driver._run(manifest, [1], None, {})
+        driver._run(manifest, [1], Outcome(), {})
     assert Witness.touched == []
 
 
@@ -116,4 +116,4 @@ def test_r44_the_executor_keeps_the_default_limits(driver, as_text):
         deep = [deep]
     source = plain([node("a", "PassThrough", p=deep)])
     with pytest.raises(rm.ManifestError, match="nested deeper than 64 levels"):
-        driver._run(json.dumps(source) if as_text else source, [1], None, {})
+        driver._run(json.dumps(source) if as_text else source, [1], Outcome(), {})
