@@ -45,7 +45,6 @@ cdef extern from "Python.h":
     void* PyVectorcall_Function(PyObject* callable) noexcept
     PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
-    dict PyDict_Copy(dict source)
     int PyDict_SetItem(dict target, PyObject* key, PyObject* value) except -1
     PyObject* PyIter_Next(PyObject* iterator) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
@@ -414,28 +413,22 @@ cdef class Run:
         cdef Branch* branch = plan.branches + plan.branch_heads[step.arg]
         cdef Branch* end = plan.branches + plan.branch_heads[step.arg + 1]
         cdef list waiting = self.waiting
-        cdef Branch* first = branch
-        cdef Py_ssize_t present = 0
-        cdef bint complete
-        cdef dict joined
+        cdef Py_ssize_t missing = 0
+        cdef dict joined = {}
+        cdef PyObject* item
         while branch < end:
-            present += <object> PyList_GET_ITEM(waiting, branch.edge) is not None
-            branch += 1
-        if present == 0:
-            return None
-        complete = present == end - first
-        # a copied template needs no growing; it has every key, so it serves complete joins alone
-        joined = PyDict_Copy(<dict> plan.templates[step.arg]) if complete else {}
-        branch = first
-        while branch < end:
-            if complete or <object> PyList_GET_ITEM(waiting, branch.edge) is not None:
-                PyDict_SetItem(joined, branch.key, PyList_GET_ITEM(waiting, branch.edge))
+            item = PyList_GET_ITEM(waiting, branch.edge)
+            if <object> item is None:
+                missing += 1
+            else:
+                PyDict_SetItem(joined, branch.key, item)
                 waiting[branch.edge] = None
                 self.delivered[branch.edge] += 1
             branch += 1
-        if complete or plan.partial[step.arg]:
+        if missing == 0 or (joined and plan.partial[step.arg]):
             return joined
-        self.steps[plan.call_at[step.node]].filtered += 1
+        if joined:
+            self.steps[plan.call_at[step.node]].filtered += 1
         return None
 
     cdef int open_call(self, Step* step, object iterable) except -1:

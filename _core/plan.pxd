@@ -72,7 +72,6 @@ cdef class Plan:
     cdef int* branch_heads                # [gathers + 1] where each join's or merge's branches begin
     cdef int gather_count                 # joins and merges
     cdef bytearray gathers                # [n] whether the node is one
-    cdef list templates                   # [gathers] join: {predecessor id: None}, to be copied
     cdef bint* partial                    # [gathers] join_missing = partial
     cdef bint one_sink                    # its output list is the results
     cdef bint has_queues                  # there is a merge

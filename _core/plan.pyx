@@ -303,7 +303,6 @@ cdef class Layout:
             plan.branches[self.branch_count].edge = graph.in_edges[k]
             plan.branches[self.branch_count].key = <PyObject*> graph.ids[graph.in_tails[k]]
             self.branch_count += 1
-        plan.templates.append({graph.ids[graph.in_tails[k]]: None for k in range(graph.in_heads[u], graph.in_heads[u + 1])})
         self.gathers += 1
         plan.branch_heads[self.gathers] = self.branch_count
         if op == MERGE:
@@ -404,7 +403,6 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     plan.has_cleanup = bytearray(n)
     plan.fresh = bytearray(n)
     plan.gathers = bytearray(n)
-    plan.templates = []
     plan.flushers = []
     plan.producers = []
     plan.output_ids = []

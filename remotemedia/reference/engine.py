@@ -17,7 +17,7 @@ from remotemedia.reference.graph import Graph
 from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
 from remotemedia.reference.plan import Plan
-from remotemedia.reference.steps import Program, Step, lay_out
+from remotemedia.reference.steps import Line, Program, lay_out
 from remotemedia.reference.travel import Emission, Travel
 from remotemedia.result import ExecutionResult, ExecutionStatus
 
@@ -174,7 +174,7 @@ class Run:
         used, self._used = self._used, True
         return self.metrics() if used else None
 
-    def _feed(self, items: Iterable[Any] | None) -> Iterator[list[Step]]:
+    def _feed(self, items: Iterable[Any] | None) -> Iterator[list[Line]]:
         return self._travel.produced() if items is None else self._travel.inputs(iterate(items))
 
     def _execute(self, items: Iterable[Any] | None) -> ExecutionResult:
@@ -184,7 +184,7 @@ class Run:
         self._stop_clock()
         return self.result()
 
-    def _gather(self, passes: Iterator[list[Step]]) -> list[Any]:
+    def _gather(self, passes: Iterator[list[Line]]) -> list[Any]:
         self._used = True
         self._begin()
         try:
@@ -196,7 +196,7 @@ class Run:
         self._clear()
         return results
 
-    def _collect(self, passes: Iterator[list[Step]]) -> None:
+    def _collect(self, passes: Iterator[list[Line]]) -> None:
         results, outputs = self._results, self._outputs
         several = len(self._program.sinks) > 1
         for sink, item in self._travel.drive(passes):

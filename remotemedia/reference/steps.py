@@ -226,6 +226,23 @@ class Step:
         return item
 
 
+Line = list[Step]
+"""Plain steps that follow each other, each fed by the one before it and feeding nothing else: an item waits nowhere
+between them. Or a single step."""
+
+
+def in_lines(steps: list[Step]) -> list[Line]:
+    """Return `steps`, in their order, as lines."""
+    lines: list[Line] = []
+    for step in steps:
+        before = lines[-1][-1] if lines else None
+        if before is not None and None is not before.inlet and before.targets == [step.inlet]:
+            lines[-1].append(step)
+        else:
+            lines.append([step])
+    return lines
+
+
 class Program:
     """The steps of a run, and the order they run in.
 
@@ -235,7 +252,7 @@ class Program:
         The graph.
     steps : list of Step
         All, in topological order.
-    scopes : dict of int to list of Step
+    scopes : dict of int to list of Line
         The steps of each scope, in topological order. A node that opens none has an empty one. Behind a sink that is
         not plain stands its outlet.
     outer : dict of int to int or None
@@ -248,12 +265,13 @@ class Program:
         self.graph = graph
         self.steps = [at[u] for u in graph.order]
         self.in_manifest_order = [at[u] for u in range(len(graph.ids))]
-        self.scopes: dict[int, list[Step]] = {u: [] for u in graph.order}
-        self.scopes.update((scope, [at[u] for u in members]) for scope, members in scopes.members.items())
+        self.scopes: dict[int, list[Line]] = {u: [] for u in graph.order}
+        for scope, members in scopes.members.items():
+            self.scopes[scope] = in_lines([at[u] for u in members])
         self.outer = scopes.outer
         self.outlets = [outlet_of(step) for step in self.steps if step.sink and step.inlet is None]
         for outlet in self.outlets:
-            self.scopes[outlet.position].append(outlet)
+            self.scopes[outlet.position].append([outlet])
         self.taps = taps
         self.sinks = [step.id for step in self.steps if step.sink]
         self.output_ids = self.sinks + [tap.source for tap in taps]

@@ -1,7 +1,7 @@
 """How items travel: passes over scopes, under the error policy (contract §2). Read `Travel.drive` first.
 
 A pass runs the steps of a scope in topological order. A step takes the item that waits in its inlet, calls its node,
-and puts the output into the inlets of the steps behind. At an opener the scope is left for a while: for each of its
+and puts the output into the inlets of the steps behind; along a line of steps it is handed on. At an opener the scope is left for a while: for each of its
 outputs the steps of the scope that it opens are run (`Travel._visit`), and there may be openers among them; what is to
 go on later stands on a list, never on the C stack. All of it is lazy: what a sink emits leaves the generator before
 anything else happens, so a list of results, a session's `process` and a stream are the same passes, consumed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from remotemedia.reference.lifecycle import Lifecycle
-    from remotemedia.reference.steps import Program, Step
+    from remotemedia.reference.steps import Line, Program, Step
 
 END = object()
 Emission = tuple[str, Any]  # sink id, item
@@ -83,37 +83,41 @@ class Travel:
         self.failures: list[tuple[tuple[bool, int, int], NodeError | InputError]] = []
         self.stopping = False
 
-    def drive(self, passes: Iterator[list[Step]]) -> Iterator[Emission]:
+    def drive(self, passes: Iterator[list[Line]]) -> Iterator[Emission]:
         """Make one pass after the other; give what the sinks emit.
 
         While a scope inside a scope is run, the rest of the outer one waits on `suspended`.
         """
-        suspended: list[Iterator[Step]] = []
+        suspended: list[Iterator[Line]] = []
         for scope in passes:
-            steps = iter(scope)
+            lines = iter(scope)
             while True:
-                for step in steps:
-                    inlet = step.inlet
-                    if inlet is None:  # not a plain step
-                        suspended.append(steps)
-                        steps = self._visit(step)
+                for line in lines:
+                    inlet = line[0].inlet
+                    if inlet is None:  # not plain
+                        suspended.append(lines)
+                        lines = self._visit(line[0])
                         break
                     item = inlet.item
                     if item is None:
                         continue
                     inlet.item = None
-                    process = step.process
                     try:
-                        output = process(item)
-                        if output is None:
-                            step.filtered += 1
-                            continue
-                        if type(output) in NO_ITEM:
-                            refuse_lazy(step.node, "process", output)
+                        for step in line:
+                            process = step.process
+                            output = process(item)
+                            if output is None:
+                                step.filtered += 1
+                                break
+                            if type(output) in NO_ITEM:
+                                refuse_lazy(step.node, "process", output)
+                            step.passed += 1
+                            item = output
                     except BaseException as error:
                         raise_any(self._verdict(step, "process", error, item))
                         continue
-                    step.passed += 1
+                    if output is None:
+                        continue
                     if step.sink:
                         yield step.id, output
                     else:
@@ -122,11 +126,11 @@ class Travel:
                 else:  # the scope is through
                     if not suspended:
                         break
-                    steps = suspended.pop()
+                    lines = suspended.pop()
             item = output = None  # nothing of this pass is held while the next item is made
 
-    def _visit(self, step: Step) -> Iterator[Step]:
-        """Call a node that is not plain; for each of its outputs give the steps of the scope that it opens."""
+    def _visit(self, step: Step) -> Iterator[Line]:
+        """Call a node that is not plain; for each of its outputs give the lines of the scope that it opens."""
         for item in step.arrivals():
             call = Call(step, "process", item)
             while (output := self._next(call)) is not None:
@@ -134,7 +138,7 @@ class Travel:
                     target.put(output)
                 yield from self._program.scopes[step.position]
 
-    def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Step]]:
+    def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Line]]:
         """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
         sources, scope = self._program.inputs, self._program.scopes[RUN]
         self._origin = self.items_in - first
@@ -151,7 +155,7 @@ class Travel:
             if self.stopping:
                 raise closed()
 
-    def produced(self) -> Iterator[list[Step]]:
+    def produced(self) -> Iterator[list[Line]]:
         """Give the passes of what the producers make, one producer after the other, each to its end."""
         self._origin = self.items_in
         self._flushing = False
@@ -159,7 +163,7 @@ class Travel:
             self._lifecycle.log("produce", step)
             yield from self._below(Call(step, "produce"))
 
-    def flushes(self) -> Iterator[list[Step]]:
+    def flushes(self) -> Iterator[list[Line]]:
         """Give the passes of what the nodes held back, in topological order."""
         self._flushing = True
         for step in self._program.flushers:
@@ -171,7 +175,7 @@ class Travel:
         while self._calls:
             self._close_innermost()
 
-    def _below(self, call: Call) -> Iterator[list[Step]]:
+    def _below(self, call: Call) -> Iterator[list[Line]]:
         """For each item of `call` give the passes below its node: the scope that it opens, then those around it."""
         step, program = call.step, self._program
         while (output := self._next(call)) is not None:
