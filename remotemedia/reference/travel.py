@@ -1,11 +1,11 @@
 """How items travel: passes over scopes, under the error policy (contract §2). Read `Travel.drive` first.
 
 A pass runs the steps of a scope in topological order. A step takes the item that waits in its inlet, calls its node,
-and puts the output into the inlets of the steps behind; along a line of steps it is handed on. At an opener the scope is left for a while: for each of its
-outputs the steps of the scope that it opens are run (`Travel._visit`), and there may be openers among them; what is to
-go on later stands on a list, never on the C stack. All of it is lazy: what a sink emits leaves the generator before
-anything else happens, so a list of results, a session's `process` and a stream are the same passes, consumed
-differently.
+and puts the output into the inlets of the steps behind; along a line of steps it is handed straight on. At an opener
+the scope is left for a while: for each of its outputs the steps of the scope that it opens are run (`Travel._visit`),
+and there may be openers among them; what is to go on later stands on a list, never on the C stack. All of it is lazy:
+what a sink emits leaves the generator before anything else happens, so a list of results, a session's `process` and a
+stream are the same passes, consumed differently.
 """
 
 from __future__ import annotations

@@ -540,6 +540,14 @@ def test_nesting_has_a_limit_everywhere(place):
     assert "nested deeper than 63 levels" in only_fault(tree(**{place: value}), limits=limits)[1]
 
 
+@pytest.mark.parametrize(
+    ("levels", "path"), [(1, "$.nodes"), (2, "$.nodes[0]"), (3, "$.nodes[0].params"), (4, "$.nodes[0].params.p")]
+)
+def test_the_format_itself_has_four_levels(levels, path):
+    found = faults(with_node(params={"p": {}}), limits=ManifestLimits(max_depth=levels))
+    assert (path, f"nested deeper than {levels} levels (ManifestLimits.max_depth)") in found
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000])
 def test_very_deep_text_is_refused_without_recursion(text):
     path, message = only_fault(text)
