@@ -27,7 +27,7 @@ lint: build
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest remotemedia._core --ignore-disjoint-bases --ignore-unused-allowlist --allowlist tests/typing/stubtest-allowlist.txt
-	$(BIN)/cython-lint _core
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint _core  # it calls pycodestyle by name
 
 test: lint
 	$(BIN)/python -m pytest -q

@@ -332,11 +332,14 @@ cdef class Run:
         """The one gate for what the loop meets: raise it, or keep it and return the step to go on with."""
         cdef Step* step = self.steps + pc
         cdef Step* call
-        if self.raw or step.op < COPY or not isinstance(error, Exception):
+        if self.raw or step.op < COPY:
             self.raw = False
             raise error
         call = self.steps + self.plan.call_at[step.node]
         call.failed += 1
+        if not isinstance(error, Exception):
+            call.active = False
+            raise error
         if step.op == CALL_MANY or step.op == NATIVE_MANY or step.op == EACH:
             item = self.inputs[step.node]
             if call.active:
@@ -749,7 +752,7 @@ cdef class Run:
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
         if self.ended:
             return error
-        if isinstance(error, RemoteMediaError) and error.partial is None and self.results is not None:
+        if isinstance(error, RemoteMediaError) and error.partial is None:
             error.partial = self.result_of(FAILED)
         return self.run_cleanups(error)
 
@@ -1015,6 +1018,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         raise MemoryError
     memcpy(run.steps, plan.steps, plan.step_count * sizeof(Step))
     run.waiting = [None] * m
+    run.begin_outputs()
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n

@@ -118,6 +118,11 @@ class SharedNode:
         with self._instance.lock:
             return self._serialized(self.__wrapped__.process(item))
 
+    def produce(self) -> Any:
+        """Forward, serialized with all other users."""
+        with self._instance.lock:
+            return self._serialized(self.__wrapped__.produce())
+
     def flush(self) -> Any:
         """Forward, serialized with all other users."""
         with self._instance.lock:
