@@ -43,6 +43,7 @@ cdef class Run:
     cdef bint streaming           # EMIT hands out one item at a time
     cdef bint verbose             # DEBUG is on: lifecycle lines are wanted
     cdef bint used                # something ran: counts are not zero
+    cdef bint driving             # a call into the run is under way
     cdef bint ended
     cdef volatile bint stop_asked  # set by any thread
     cdef readonly list producers  # ids of the nodes that produce
@@ -89,6 +90,7 @@ cdef class Run:
 
     cdef int drive(self) except -1
     cdef int advance(self) except -1
+    cdef int go_on(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
     cdef int record(self, object error) except -1
     cdef int refuse(self, object item) except -1

@@ -35,7 +35,7 @@ from remotemedia._core.plan cimport (
 
 from remotemedia.claims import claim, release
 from remotemedia.errors import (
-    NodeError, RemoteMediaError, SessionClosedError, detach, settle,
+    NodeError, RemoteMediaError, SessionBusyError, SessionClosedError, detach, settle,
 )
 from remotemedia.items import iterate, refusal
 from remotemedia.result import ExecutionResult, ExecutionStatus
@@ -459,6 +459,17 @@ cdef class Run:
 
     cdef int advance(self) except -1:
         """Run until an item comes out (streaming; returns 1) or everything went through (returns 0)."""
+        if self.ended:
+            raise SessionClosedError("the run is at its end")
+        if self.driving:
+            raise SessionBusyError("a call into the run is under way")
+        self.driving = True
+        try:
+            return self.go_on()
+        finally:
+            self.driving = False
+
+    cdef int go_on(self) except -1:
         while True:
             if self.pc >= 0:
                 if self.drive():
@@ -751,6 +762,9 @@ cdef class Run:
     def end(self, error):
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
         if self.ended:
+            return error
+        if self.driving:  # from inside one of its nodes: the loop must come to its own end
+            self.stop()
             return error
         if isinstance(error, RemoteMediaError) and error.partial is None:
             error.partial = self.result_of(FAILED)

@@ -71,10 +71,10 @@ cdef class KeyScanner:
             REPEATED: an object has a key twice (escapes undone). DEEP: nesting beyond `max_depth`.
             WATCHED: a watched key occurs. BROKEN: this is no JSON.
         """
-        cdef Scan state
+        cdef _Scan state
         if not 0 < max_depth <= 100_000:
             raise ValueError(f"max_depth must be 1 to 100000, not {max_depth}")
-        state = Scan.__new__(Scan, max_depth)
+        state = _Scan.__new__(_Scan, max_depth)
         return state.run(self, text, len(text), max_depth)
 
     cdef inline bint is_watched(self, const unsigned char* text, Py_ssize_t length) noexcept:
@@ -87,7 +87,7 @@ cdef class KeyScanner:
         return False
 
 
-cdef class Scan:
+cdef class _Scan:
     # The state of one scan; a class only so that it is freed whatever happens.
     cdef Level* levels
     cdef Key* keys              # the keys of all open objects, outermost first

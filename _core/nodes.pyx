@@ -14,6 +14,9 @@ cimport cython
 from cpython.bool cimport PyBool_Check
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact, PyFloat_FromDouble
+from cpython.number cimport (
+    PyNumber_Add, PyNumber_Multiply, PyNumber_Power, PyNumber_Remainder, PyNumber_Subtract, PyNumber_TrueDivide,
+)
 from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong
 
 from remotemedia._core.node cimport NodeContext, NodeExecutor
@@ -161,21 +164,22 @@ cdef class Arithmetic(NodeExecutor):
                 return PyFloat_FromDouble(x - y)
         elif not is_operand(item):
             refuse_item(item, "a number")
+        # the C functions, since Cython's own shortcut for an int operand loses the sign of 0.0 * -1
         if self.operation == ADD:
-            return item + self.operand
+            return PyNumber_Add(item, self.operand)
         if self.operation == SUBTRACT:
-            return item - self.operand
+            return PyNumber_Subtract(item, self.operand)
         if self.operation == MULTIPLY:
-            return item * self.operand
+            return PyNumber_Multiply(item, self.operand)
         if self.operation == DIVIDE:
             if self.operand == 0:  # NumPy would give infinity
                 raise ZeroDivisionError("division by zero")
-            return item / self.operand
+            return PyNumber_TrueDivide(item, self.operand)
         if self.operation == MODULO:
             if self.operand == 0:
                 raise ZeroDivisionError("modulo by zero")
-            return item % self.operand
-        return item ** self.operand
+            return PyNumber_Remainder(item, self.operand)
+        return PyNumber_Power(item, self.operand, None)
 
 
 @cython.final

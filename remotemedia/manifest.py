@@ -107,7 +107,8 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
 
     def __repr__(self) -> str:
         name = self.metadata.get("name") if isinstance(self.metadata, dict) else None
-        return f"<Manifest {name!r}: {len(self.nodes)} nodes, {len(self.connections)} connections>"
+        nodes, connections = (len(part) if isinstance(part, tuple) else "?" for part in (self.nodes, self.connections))
+        return f"<Manifest {name!r}: {nodes} nodes, {connections} connections>"
 
     @property
     def graph(self) -> PipelineGraph:

@@ -63,10 +63,10 @@ FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
 
 
 def _watched_keys() -> dict[str, tuple[str, ...]]:
-    keys: dict[str, list[str]] = {"NodeSpec": ["join_missing"]}  # says nothing without a join; see `node_rule`
+    keys = {"NodeSpec": ["join_missing", "host"]}  # only the walk sees a join_missing without a join, or a port > 65535
     for feature in FEATURES:
         keys.setdefault(feature.owner, []).append(feature.key)
-    return {owner: tuple(watched) for owner, watched in keys.items()}
+    return {owner: tuple(dict.fromkeys(watched)) for owner, watched in keys.items()}
 
 
 WATCHED_KEYS = _watched_keys()

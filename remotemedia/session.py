@@ -43,6 +43,12 @@ class Run(Protocol):
 OpenRun = Callable[[], Run]
 
 
+def unlock(lock: Lock) -> None:
+    """Release a lock that an interrupt may have released already."""
+    if lock.locked():
+        lock.release()
+
+
 def check_feed(run: Run, items: Iterable[Any] | None) -> None:
     """Raise `InputError` if items are given to a graph of producers, or `items` cannot be an input at all."""
     if items is None:
@@ -89,12 +95,12 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._finish(error)
+        self._finish(error, leaving=True)
 
     def __del__(self) -> None:
         if self._run is not None and not self._closed:
             warnings.warn(f"{self!r} was dropped while open; use it in a with statement", ResourceWarning, 2, self)
-            self._finish(None)
+            self._finish(None, leaving=True)
 
     def run(self, items: Iterable[Any] | None = None) -> ExecutionResult:
         """Drive items through and flush every node; the session stays open.
@@ -178,7 +184,7 @@ class Session:
 
     def _release(self) -> None:
         self._owner = 0
-        self._busy.release()
+        unlock(self._busy)
 
     def _opened(self) -> Run:
         if self._closed:
@@ -218,11 +224,15 @@ class Session:
             self._run = None
         return final
 
-    def _finish(self, error: BaseException | None) -> None:
-        """End the session from outside a call; `error` is what is leaving the ``with``, if anything."""
+    def _finish(self, error: BaseException | None, *, leaving: bool = False) -> None:
+        """End the session from outside a call.
+
+        `error` is what is leaving the ``with``, if anything. Who is `leaving` it is in no call any more; if the session
+        is marked as busy by this thread all the same, an interrupt came between the marking and the call.
+        """
         if self._closed:
             return
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(blocking=False) and not (leaving and self._owner in (0, get_ident())):
             run = self._run
             if run is not None:
                 run.stop()
@@ -239,7 +249,7 @@ class Session:
                 finally:
                     del final
         finally:
-            self._busy.release()
+            unlock(self._busy)
             del error
 
 
@@ -261,6 +271,7 @@ class Stream:
         self._owns = owns_session
         self._run: Run | None = None  # while it is under way
         self._lock = Lock()
+        self._owner = 0  # the thread inside `__next__`, while there is one
         self._ended = False
         self._stopping = False
         self._result: ExecutionResult | None = None
@@ -274,12 +285,14 @@ class Stream:
         if not self._lock.acquire(blocking=False):
             raise SessionBusyError("the stream is being iterated; one caller at a time")
         try:
+            self._owner = get_ident()
             run = self._run
             if run is None:
                 run = self._begin()
             output = self._pull(run)
         finally:
-            self._lock.release()
+            self._owner = 0
+            unlock(self._lock)
         if output is None:
             raise StopIteration
         return output if self._with_node else output[1]
@@ -290,7 +303,7 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._close(error)
+        self._close(error, leaving=True)
 
     def __del__(self) -> None:
         if self._run is not None:
@@ -362,22 +375,21 @@ class Stream:
             self._run = None
             self._session._release()
 
-    def _close(self, error: BaseException | None) -> None:
-        if not self._lock.acquire(blocking=False):
+    def _close(self, error: BaseException | None, *, leaving: bool = False) -> None:
+        if not self._lock.acquire(blocking=False) and not (leaving and self._owner in (0, get_ident())):
             run = self._run
             if run is not None:
                 run.stop()
             return
         try:
-            run, was_ended = self._run, self._ended
+            run = self._run
             self._ended = True
-            if run is None or was_ended:
-                return
-            self._leave()
+            if run is not None:
+                self._leave()
+                if not self._owns:
+                    run.abandon()
             if self._owns:
                 self._session.__exit__(None, error, None)
-            else:
-                run.abandon()
         finally:
-            self._lock.release()
+            unlock(self._lock)
             del error

@@ -86,6 +86,13 @@ def test_builtins_equal_their_twins(spec, items):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_the_sign_of_zero_is_kept(engine):
+    manifest = plain([node("m", "Multiply", multiplier=-1)])
+    (zero,) = Driver(engine).executor.execute_with_input(manifest, [0.0]).results
+    assert math.copysign(1, zero) == -1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("operation", ["divide", "modulo"])
 def test_division_by_zero_is_a_node_error(engine, operation):
     manifest = plain([node("c", "Calculator", operation=operation, operand=0)])

@@ -1,9 +1,11 @@
 """`Manifest`: reading and writing, equality, what of the SDK's files is kept, and the fast way against the slow."""
 
 import copy
+import gc
 import io
 import json
 import pickle
+import tracemalloc
 import warnings
 import weakref
 from pathlib import Path
@@ -48,6 +50,8 @@ def test_the_parts_of_a_manifest():
     assert manifest.graph is manifest.graph
     assert manifest.graph.execution_order == ["in", "m-1_X"]
     assert repr(manifest) == "<Manifest 'demo': 2 nodes, 1 connections>"
+    odd = Manifest(version="v1", metadata=None, nodes=(first,), connections=5)
+    assert repr(odd) == "<Manifest None: 1 nodes, ? connections>"
     assert repr(first) == "NodeSpec(id='in', node_type='PassThrough')"
 
 
@@ -178,6 +182,33 @@ def test_a_manifest_can_be_referred_to_weakly():
     assert reference() is manifest
     del manifest
     assert reference() is None
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_nothing_of_a_manifest_leaks_without_the_collector(broken):
+    nodes = [{"id": f"n{i}", "node_type": "Echo", "params": {"p": [{"q": [i]}]}, "x-a": {}} for i in range(50)]
+    text = json.dumps({**DEMO, "nodes": nodes + nodes * broken, "connections": [{"from": "n0", "to": "n1", "x-a": []}]})
+
+    def load():
+        for _ in range(20):
+            if broken:
+                with pytest.raises(ManifestError):
+                    Manifest.from_json(text)
+            else:
+                assert Manifest.from_json(text).to_dict()
+
+    load()
+    gc.collect()
+    gc.disable()
+    try:
+        tracemalloc.start()
+        load()
+        before = tracemalloc.get_traced_memory()[0]
+        load()
+        assert tracemalloc.get_traced_memory()[0] - before < 50_000  # one manifest is larger
+    finally:
+        tracemalloc.stop()
+        gc.enable()
 
 
 @pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 
 from remotemedia import Connection, Manifest, ManifestError, ManifestLimits, NodeSpec
-from remotemedia.manifest import RunOptions, Timeouts
+from remotemedia.manifest import RunOptions, Timeouts, _blanks
 from remotemedia.manifest_faults import shape_of
 from remotemedia.manifest_parts import Part
-from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS
+from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS, WATCHED_KEYS
 
 UNSET = object()
 UNSUPPORTED = "not supported by this version"
@@ -293,6 +293,7 @@ def test_the_table_of_support_names_keys_of_the_format():
         assert feature.remedy or feature.treatment == "inert"
     for owner, keys in FOREIGN_KEYS.items():
         assert not shape_of(parts[owner]).checkers.keys() & set(keys)
+    assert WATCHED_KEYS.keys() <= _blanks.keys()
 
 
 def _parts(part):
