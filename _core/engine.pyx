@@ -26,7 +26,7 @@ from cpython.time cimport perf_counter_ns
 from libc.string cimport memcpy, memset
 
 from remotemedia._core.graph cimport PipelineGraph
-from remotemedia._core.node cimport NodeContext, NodeExecutor
+from remotemedia._core.node cimport NativeNode, NodeContext
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.plan cimport (
     CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS, PRODUCER,
@@ -45,7 +45,10 @@ cdef extern from "Python.h":
     void* PyVectorcall_Function(PyObject* callable) noexcept
     PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
-    int PyDict_SetItem(dict target, PyObject* key, PyObject* value) except -1
+    void PyList_SET_ITEM(list items, Py_ssize_t i, object stolen) noexcept
+    void Py_INCREF(object) noexcept
+    void Py_DECREF(PyObject*) noexcept
+    int PyDict_SetItem(dict target, PyObject* key, object value) except -1
     PyObject* PyIter_Next(PyObject* iterator) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
@@ -61,7 +64,7 @@ cdef object COMPLETED_WITH_ERRORS = ExecutionStatus.COMPLETED_WITH_ERRORS
 cdef object FAILED = ExecutionStatus.FAILED
 cdef dict POLICIES = {"stop": POLICY_STOP, "skip": POLICY_SKIP, "collect": POLICY_COLLECT}
 cdef object FIRST_TWO = itemgetter(0, 1)
-cdef object BASE_PROCESS = NodeExecutor.process
+cdef object NATIVE_PROCESS = NativeNode.process
 
 cdef enum:
     COLUMNS = 6  # of Counts.nodes
@@ -71,6 +74,22 @@ cdef inline bint is_lazy(object value) noexcept:
     """A generator, coroutine or async generator: never an item (R37)."""
     cdef PyTypeObject* kind = <PyTypeObject*> Py_TYPE(value)
     return kind == &PyGen_Type or kind == &PyCoro_Type or kind == &PyAsyncGen_Type
+
+
+# What waits on a connection, in a list of the run; None is nothing. Without the checks of `list[i] = x`.
+
+cdef inline void put(list waiting, int edge, object item) noexcept:
+    cdef PyObject* before = PyList_GET_ITEM(waiting, edge)
+    Py_INCREF(item)
+    PyList_SET_ITEM(waiting, edge, item)
+    Py_DECREF(before)
+
+
+cdef inline object take(list waiting, int edge):
+    cdef PyObject* item = PyList_GET_ITEM(waiting, edge)
+    Py_INCREF(None)
+    PyList_SET_ITEM(waiting, edge, None)
+    return steal(item)
 
 
 cdef class Counts:
@@ -141,7 +160,8 @@ cdef class Run:
     cdef int drive(self) except -1:
         """Go on at `self.pc` until an item comes out (streaming; returns 1), or the feed is at its end (returns 0)."""
         cdef Step* steps = self.steps
-        cdef Step* step = steps
+        cdef Step* step = steps + self.pc
+        cdef Step* call
         cdef Step* timing = NULL       # whose time is running
         cdef int* call_at = self.plan.call_at
         cdef list results = self.results
@@ -151,14 +171,12 @@ cdef class Run:
         cdef object taken
         cdef PyObject* found
         cdef PyObject* args[3]         # [0] is scratch for the callee (PY_VECTORCALL_ARGUMENTS_OFFSET)
-        cdef int pc = self.pc
         cdef int op
         cdef int64_t now, then = 0
         self.carried = None
         while True:
             try:
                 while True:
-                    step = steps + pc
                     op = step.op
                     if timed:
                         now = perf_counter_ns()
@@ -169,15 +187,15 @@ cdef class Run:
 
                     if op == PASS:
                         step.passed += 1
-                        pc += 1
+                        step += 1
                     elif op == NATIVE:
-                        item = (<NodeExecutor> step.instance).process_item(item)
+                        item = (<NativeNode> step.instance).process_item(item)
                         if item is None:
                             step.filtered += 1
-                            pc = step.skip
+                            step = steps + step.skip
                         else:
                             step.passed += 1
-                            pc += 1
+                            step += 1
                     elif op == CALL:
                         args[1] = step.instance
                         args[2] = <PyObject*> item
@@ -191,20 +209,20 @@ cdef class Run:
                         item = steal(found)
                         if item is None:
                             step.filtered += 1
-                            pc = step.skip
+                            step = steps + step.skip
                         else:
                             step.passed += 1
-                            pc += 1
+                            step += 1
                     elif op == EMIT:
                         if self.streaming:
                             self.out_item = item
                             self.out_node = step.node
-                            self.pc = pc + 1
+                            self.pc = <int> (step - steps) + 1
                             return 1
                         results.append(item)
                         if step.arg >= 0:
                             (<list> self.outputs[step.arg]).append(item)
-                        pc += 1
+                        step += 1
                     elif op == FETCH:
                         self.budget -= 1
                         if self.budget < 0:
@@ -229,59 +247,55 @@ cdef class Run:
                         else:
                             if not self.plan.one_source:
                                 self.input_item = item
-                            pc = 1
+                            step = steps + 1
                     elif op == END:
                         if self.feed == FEED_NONE:
                             return 0
-                        pc = 0
+                        step = steps
                     elif op == TAKE:
-                        item = waiting[step.arg]
-                        if item is None:
-                            pc = step.skip
-                        else:
-                            waiting[step.arg] = None
-                            pc += 1
+                        item = take(waiting, step.arg)
+                        step = steps + step.skip if item is None else step + 1
                     elif op == PUT:
-                        waiting[step.arg] = item
-                        pc += 1
+                        put(waiting, step.arg, item)
+                        step += 1
                     elif op == COUNT:
                         (<Counter> step.instance).count += 1
                         step.passed += 1
-                        pc += 1
+                        step += 1
                     elif op == EACH:
                         self.budget -= 1
                         if self.budget < 0:
                             self.tick()
-                        step = steps + step.arg
-                        if not step.active:
-                            pc = (steps + pc).skip
+                        call = steps + step.arg
+                        if not call.active:
+                            step = steps + step.skip
                             continue
                         item = None
-                        found = PyIter_Next(<PyObject*> self.iterators[step.node])
+                        found = PyIter_Next(<PyObject*> self.iterators[call.node])
                         if found is NULL:
                             if PyErr_Occurred():
                                 self.reraise()
-                            if step.emitted > 0:
-                                step.passed += 1
+                            if call.emitted > 0:
+                                call.passed += 1
                             else:
-                                step.filtered += 1
-                            self.close_call(step)
-                            pc = (steps + pc).skip
+                                call.filtered += 1
+                            self.close_call(call)
+                            step = steps + step.skip
                             continue
                         item = steal(found)
                         if item is None:
                             continue
                         if is_lazy(item):
-                            raise wrong_return(step, "process", item)
-                        step.emitted += 1
-                        step.out += 1
-                        pc += 1
+                            raise wrong_return(call, "process", item)
+                        call.emitted += 1
+                        call.out += 1
+                        step += 1
                     elif op == JUMP:
-                        pc = step.arg
+                        step = steps + step.arg
                     elif op == CALL_MANY or op == NATIVE_MANY:
                         self.inputs[step.node] = item
                         if op == NATIVE_MANY:
-                            taken = (<NodeExecutor> step.instance).process_item(item)
+                            taken = (<NativeNode> step.instance).process_item(item)
                         else:
                             args[1] = step.instance
                             args[2] = <PyObject*> item
@@ -295,37 +309,37 @@ cdef class Run:
                         if taken is None:
                             step.filtered += 1
                             self.inputs[step.node] = None
-                            pc = step.skip
+                            step = steps + step.skip
                         else:
                             self.open_call(step, taken)
                             taken = None
-                            pc += 1
+                            step += 1
                     elif op == SOURCE:
                         item = self.input_item
-                        pc = step.skip if item is None else pc + 1
+                        step = steps + step.skip if item is None else step + 1
                     elif op == PUSH:
                         (<list> self.queues[step.arg]).append(item)
-                        pc += 1
+                        step += 1
                     elif op == MERGE:
                         item = self.next_merged(step)
-                        pc = step.skip if item is None else pc + 1
+                        step = steps + step.skip if item is None else step + 1
                     elif op == JOIN:
                         item = self.gather(step)
-                        pc = step.skip if item is None else pc + 1
+                        step = steps + step.skip if item is None else step + 1
                     elif op == COPY:
                         item = copy.deepcopy(item)
-                        pc += 1
+                        step += 1
                     elif op == TAP:
                         if not self.streaming:
                             (<list> self.outputs[step.arg]).append(item)
-                        pc += 1
+                        step += 1
                     else:  # PRODUCER
-                        pc = step.skip
+                        step = steps + step.skip
             except BaseException as error:
                 if timing is not NULL:
                     timing.time_ns += perf_counter_ns() - then
                     timing = NULL
-                pc = self.fault(pc, error, item)
+                step = steps + self.fault(<int> (step - steps), error, item)
                 item = None
 
     cdef int fault(self, int pc, object error, object item) except -1:
@@ -424,8 +438,9 @@ cdef class Run:
             if <object> item is None:
                 missing += 1
             else:
-                PyDict_SetItem(joined, branch.key, item)
-                waiting[branch.edge] = None
+                PyList_SET_ITEM(waiting, branch.edge, None)
+                Py_INCREF(None)
+                PyDict_SetItem(joined, branch.key, steal(item))
                 self.delivered[branch.edge] += 1
             branch += 1
         if missing == 0 or (joined and plan.partial[step.arg]):
@@ -657,7 +672,7 @@ cdef class Run:
             if PyMethod_Check(process) and process.__self__ is self.nodes[u]:
                 process = process.__func__
                 step.nself = 1
-                if process is BASE_PROCESS:
+                if process is NATIVE_PROCESS:
                     continue  # NATIVE
             if step.op == NATIVE:
                 step.op = CALL

@@ -1,6 +1,6 @@
 # The C-level interface of nodes: cimport it to write a node at C speed.
 #
-#     from remotemedia._core.node cimport NodeExecutor
+#     from remotemedia._core.node cimport NativeNode
 #
 # Owner of every object here: the run that made it. None of this is thread-safe by itself; one run calls a node
 # from one thread at a time (the registry's shared nodes are serialized by a lock).
@@ -21,6 +21,11 @@ cdef class NodeContext:
 
 
 cdef class NodeExecutor:
+    # No fields and no virtual table, so that instances of Python subclasses are laid out as those of plain classes are.
+    pass
+
+
+cdef class NativeNode(NodeExecutor):
     cdef object __weakref__
 
     # The hot method. A Cython node overrides it in place of `process`; the engine calls it through the C virtual

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from remotemedia._core.node cimport NodeExecutor
+from remotemedia._core.node cimport NativeNode
 
 
 cdef enum Operation:
@@ -13,19 +13,19 @@ cdef enum Comparison:
     EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, CONTAINED
 
 
-cdef class PassThrough(NodeExecutor):
+cdef class PassThrough(NativeNode):
     pass
 
 
-cdef class Echo(NodeExecutor):
+cdef class Echo(NativeNode):
     cdef readonly int64_t counter     # items seen since initialize
 
 
-cdef class Counter(NodeExecutor):
+cdef class Counter(NativeNode):
     cdef readonly int64_t count       # items seen since initialize
 
 
-cdef class Arithmetic(NodeExecutor):
+cdef class Arithmetic(NativeNode):
     cdef Operation operation
     cdef object operand               # a number
 
@@ -42,12 +42,12 @@ cdef class Calculator(Arithmetic):
     pass
 
 
-cdef class Threshold(NodeExecutor):
+cdef class Threshold(NativeNode):
     cdef object threshold             # a number
     cdef object key                   # str, or None: the item itself is compared
 
 
-cdef class Filter(NodeExecutor):
+cdef class Filter(NativeNode):
     cdef Comparison comparison
     cdef str key
     cdef object value
@@ -55,15 +55,15 @@ cdef class Filter(NodeExecutor):
     cdef bint accepts(self, object found) except -1
 
 
-cdef class Batcher(NodeExecutor):
+cdef class Batcher(NativeNode):
     cdef Py_ssize_t size
     cdef list held
 
 
-cdef class Expander(NodeExecutor):
+cdef class Expander(NativeNode):
     pass
 
 
-cdef class Buffer(NodeExecutor):
+cdef class Buffer(NativeNode):
     cdef Py_ssize_t size
     cdef object held                  # deque

@@ -19,7 +19,7 @@ from cpython.number cimport (
 )
 from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong
 
-from remotemedia._core.node cimport NodeContext, NodeExecutor
+from remotemedia._core.node cimport NativeNode, NodeContext
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef dict ECHO_TEMPLATE = {"input": None, "counter": None, "node": "Echo"}
@@ -99,7 +99,7 @@ cdef int choice_param(NodeContext context, str name, dict choices) except -1:
 # --- nodes ----------------------------------------------------------------------------------------------------------
 
 @cython.final
-cdef class PassThrough(NodeExecutor):
+cdef class PassThrough(NativeNode):
     """Hand every item on as it is."""
 
     PARAMS = MappingProxyType({})
@@ -109,7 +109,7 @@ cdef class PassThrough(NodeExecutor):
 
 
 @cython.final
-cdef class Echo(NodeExecutor):
+cdef class Echo(NativeNode):
     """Wrap every item into ``{"input": item, "counter": n, "node": "Echo"}``; n counts from 1."""
 
     PARAMS = MappingProxyType({})
@@ -130,7 +130,7 @@ cdef class Echo(NodeExecutor):
 
 
 @cython.final
-cdef class Counter(NodeExecutor):
+cdef class Counter(NativeNode):
     """Hand every item on and count it; ``count`` is readable."""
 
     PARAMS = MappingProxyType({})
@@ -148,7 +148,7 @@ cdef dict OPERATIONS = {
 }
 
 
-cdef class Arithmetic(NodeExecutor):
+cdef class Arithmetic(NativeNode):
     """``item <operation> operand`` for numbers and arrays of numbers; the leaves read their params."""
 
     cdef object process_item(self, object item):
@@ -224,7 +224,7 @@ cdef class Calculator(Arithmetic):
 
 
 @cython.final
-cdef class Threshold(NodeExecutor):
+cdef class Threshold(NativeNode):
     """Keep what is at least ``threshold``: the item, or its value at ``key`` (0.0 where the key is missing)."""
 
     PARAMS = MappingProxyType({
@@ -259,7 +259,7 @@ cdef bint is_equal(object left, object right) except -1:
 
 
 @cython.final
-cdef class Filter(NodeExecutor):
+cdef class Filter(NativeNode):
     """Keep items whose value at ``key`` compares with ``value``; a missing key drops."""
 
     PARAMS = MappingProxyType({
@@ -308,7 +308,7 @@ cdef class Filter(NodeExecutor):
 
 
 @cython.final
-cdef class Batcher(NodeExecutor):
+cdef class Batcher(NativeNode):
     """Gather items into lists of ``size``; the last, shorter one comes at the flush."""
 
     PARAMS = MappingProxyType({"size": "integer of at least 1; required"})
@@ -335,7 +335,7 @@ cdef class Batcher(NodeExecutor):
 
 
 @cython.final
-cdef class Expander(NodeExecutor):
+cdef class Expander(NativeNode):
     """Hand on each element of a list or tuple."""
 
     PARAMS = MappingProxyType({})
@@ -348,7 +348,7 @@ cdef class Expander(NodeExecutor):
 
 
 @cython.final
-cdef class Buffer(NodeExecutor):
+cdef class Buffer(NativeNode):
     """A delay line: hold the last ``size`` items, hand on the oldest, and the rest at the flush."""
 
     PARAMS = MappingProxyType({"size": "integer of at least 1; required"})

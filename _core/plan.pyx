@@ -17,7 +17,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from libc.string cimport memset
 
 from remotemedia._core.graph cimport PipelineGraph
-from remotemedia._core.node cimport NodeExecutor
+from remotemedia._core.node cimport NativeNode, NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
 
 from remotemedia._core import nodes as _nodes
@@ -26,7 +26,7 @@ from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import fault_of, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
-cdef object BASE_PROCESS = NodeExecutor.process
+cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
 cdef object BASE_CLEANUP = NodeExecutor.cleanup
 cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
@@ -324,10 +324,10 @@ cdef class Layout:
 
 cdef bint is_native(object node) except -1:
     """Whether the engine may call ``process_item`` in place of ``process``."""
-    if not isinstance(node, NodeExecutor):
+    if not isinstance(node, NativeNode):
         return False
     process = node.process
-    return getattr(process, "__func__", None) is BASE_PROCESS and process.__self__ is node
+    return getattr(process, "__func__", None) is NATIVE_PROCESS and process.__self__ is node
 
 
 cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):

@@ -18,11 +18,11 @@ import remotemedia
 SOURCE = """\
 # cython: language_level=3
 cimport cython
-from remotemedia._core.node cimport NodeExecutor
+from remotemedia._core.node cimport NativeNode
 
 
 @cython.final
-cdef class Tick(NodeExecutor):
+cdef class Tick(NativeNode):
     cdef readonly long long count
 
     cdef object process_item(self, object item):

@@ -6,7 +6,7 @@ import functools
 import inspect
 from typing import Any, NamedTuple
 
-from remotemedia._core.node import NodeExecutor
+from remotemedia._core.node import NativeNode, NodeExecutor
 from remotemedia.errors import ManifestIssue
 
 LIFECYCLE = ("initialize", "process", "flush", "cleanup", "produce")
@@ -82,10 +82,10 @@ def has_own(node: Any, method: str) -> bool:
 
 def has_process(node: Any) -> bool:
     """Whether `node` has a ``process``, in Python or (an extension type's ``process_item``) in C."""
-    if has_own(node, "process"):
+    if has_own(node, "process") and getattr(type(node), "process", None) is not NativeNode.process:
         return True
     lowest = next(base for base in type(node).__mro__ if not base.__flags__ & _HEAP_TYPE)
-    return lowest not in (NodeExecutor, object)
+    return lowest not in (NativeNode, NodeExecutor, object)
 
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class made by a Python class statement

@@ -1,28 +1,28 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, final
 
-from remotemedia._core.node import NodeContext, NodeExecutor
+from remotemedia._core.node import NativeNode, NodeContext, NodeExecutor
 
 BUILTINS: Mapping[str, type[NodeExecutor]]
 
 @final
-class PassThrough(NodeExecutor):
+class PassThrough(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
 
 @final
-class Echo(NodeExecutor):
+class Echo(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     counter: int
     def initialize(self, context: NodeContext) -> None: ...
     def cleanup(self) -> None: ...
 
 @final
-class Counter(NodeExecutor):
+class Counter(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     count: int
     def initialize(self, context: NodeContext) -> None: ...
 
-class Arithmetic(NodeExecutor): ...
+class Arithmetic(NativeNode): ...
 
 @final
 class Multiply(Arithmetic):
@@ -40,28 +40,28 @@ class Calculator(Arithmetic):
     def initialize(self, context: NodeContext) -> None: ...
 
 @final
-class Threshold(NodeExecutor):
+class Threshold(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     def initialize(self, context: NodeContext) -> None: ...
 
 @final
-class Filter(NodeExecutor):
+class Filter(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     def initialize(self, context: NodeContext) -> None: ...
 
 @final
-class Batcher(NodeExecutor):
+class Batcher(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     def initialize(self, context: NodeContext) -> None: ...
     def flush(self) -> list[list[Any]] | None: ...
 
 @final
-class Expander(NodeExecutor):
+class Expander(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     emits: ClassVar[str]
 
 @final
-class Buffer(NodeExecutor):
+class Buffer(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     def initialize(self, context: NodeContext) -> None: ...
     def flush(self) -> Iterator[Any]: ...

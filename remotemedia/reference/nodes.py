@@ -88,7 +88,8 @@ class PassThrough(NodeExecutor):
 class Echo(NodeExecutor):
     """Wrap every item into ``{"input": item, "counter": n, "node": "Echo"}``; n counts from 1."""
 
-    counter = 0
+    def __init__(self) -> None:
+        self.counter = 0
 
     def initialize(self, context: NodeContext) -> None:
         """Begin to count."""
@@ -107,7 +108,8 @@ class Echo(NodeExecutor):
 class Counter(NodeExecutor):
     """Hand every item on and count it; ``count`` is readable."""
 
-    count = 0
+    def __init__(self) -> None:
+        self.count = 0
 
     def initialize(self, context: NodeContext) -> None:
         """Begin to count."""

@@ -226,20 +226,21 @@ class Step:
         return item
 
 
-Line = list[Step]
+Line = tuple[Inlet | None, list[Step]]
 """Plain steps that follow each other, each fed by the one before it and feeding nothing else: an item waits nowhere
-between them. Or a single step."""
+between them; with the inlet of the first. Or a single step that is not plain, with None."""
 
 
 def in_lines(steps: list[Step]) -> list[Line]:
     """Return `steps`, in their order, as lines."""
     lines: list[Line] = []
+    before: Step | None = None
     for step in steps:
-        before = lines[-1][-1] if lines else None
         if before is not None and None is not before.inlet and before.targets == [step.inlet]:
-            lines[-1].append(step)
+            lines[-1][1].append(step)
         else:
-            lines.append([step])
+            lines.append((step.inlet, [step]))
+        before = step
     return lines
 
 
@@ -271,7 +272,7 @@ class Program:
         self.outer = scopes.outer
         self.outlets = [outlet_of(step) for step in self.steps if step.sink and step.inlet is None]
         for outlet in self.outlets:
-            self.scopes[outlet.position].append([outlet])
+            self.scopes[outlet.position].append((outlet.inlet, [outlet]))
         self.taps = taps
         self.sinks = [step.id for step in self.steps if step.sink]
         self.output_ids = self.sinks + [tap.source for tap in taps]

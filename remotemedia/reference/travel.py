@@ -92,8 +92,7 @@ class Travel:
         for scope in passes:
             lines = iter(scope)
             while True:
-                for line in lines:
-                    inlet = line[0].inlet
+                for inlet, line in lines:
                     if inlet is None:  # not plain
                         suspended.append(lines)
                         lines = self._visit(line[0])
@@ -106,11 +105,10 @@ class Travel:
                         for step in line:
                             process = step.process
                             output = process(item)
-                            if output is None:
-                                step.filtered += 1
-                                break
                             if type(output) in NO_ITEM:
                                 refuse_lazy(step.node, "process", output)
+                                step.filtered += 1
+                                break
                             step.passed += 1
                             item = output
                     except BaseException as error:
