@@ -12,9 +12,10 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-MODULES = ("node", "nodes", "graph", "jsonscan", "plan", "engine")
+MODULES = ("node", "nodes", "graph", "jsonscan", "plan", "engine", "session")
 DEBUG = os.environ.get("REMOTEMEDIA_DEBUG") == "1"
 COVERAGE = os.environ.get("REMOTEMEDIA_COVERAGE") == "1"
 MODE = "debug" if DEBUG else "coverage" if COVERAGE else "release"
@@ -27,6 +28,7 @@ DIRECTIVES = {
     "nonecheck": DEBUG,
     "cdivision": True,
     "auto_pickle": False,
+    "binding": False,  # a method of an extension type called on something else is a TypeError, not a crash
     "embedsignature": True,
     **({"linetrace": True} if COVERAGE else {}),
 }
@@ -62,6 +64,15 @@ class BuildWithPxd(build_py):
                 self.copy_file(str(source), str(Path(self.build_lib, "remotemedia", "_core", source.name)))
 
 
+class BuildAside(build_ext):
+    """Put a new extension in place of the old file, not into it: a process that has it loaded would crash."""
+
+    def copy_extensions_to_source(self) -> None:  # noqa: D102
+        for extension in self.extensions:
+            Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+        super().copy_extensions_to_source()
+
+
 extensions = [
     Extension(
         f"remotemedia._core.{name}",
@@ -84,5 +95,5 @@ setup(
         nthreads=0,
         quiet=True,
     ),
-    cmdclass={"build_py": BuildWithPxd},
+    cmdclass={"build_py": BuildWithPxd, "build_ext": BuildAside},
 )

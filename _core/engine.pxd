@@ -4,6 +4,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
+from remotemedia._core.node cimport Claims
 from remotemedia._core.plan cimport Plan, Step
 
 
@@ -31,7 +32,7 @@ cdef class Counts:
     cdef bint timed
     cdef Plan plan                # for names and shape; holds no instances
 
-    cdef int add(self, Counts other) except -1
+    cdef int subtract(self, Counts before) except -1
 
 
 cdef class Run:
@@ -42,15 +43,14 @@ cdef class Run:
     cdef bint timed
     cdef bint streaming           # EMIT hands out one item at a time
     cdef bint verbose             # DEBUG is on: lifecycle lines are wanted
-    cdef bint used                # something ran: counts are not zero
-    cdef bint driving             # a call into the run is under way
-    cdef bint ended
+    cdef bint used                # a call was made: counts are not zero
+    cdef readonly bint ended
     cdef volatile bint stop_asked  # set by any thread
     cdef readonly list producers  # ids of the nodes that produce
+    cdef Claims claims            # before the nodes: given back while they still exist
     cdef list nodes               # instances in manifest order; owns them
     cdef list functions           # what the steps call; owns them
-    cdef int started              # nodes whose initialize was called, in topological order
-    cdef list claimed
+    cdef int started              # nodes whose initialize was called and cleanup was not, in topological order
 
     cdef Step* steps              # the plan's program with this run's instances and counts
     cdef int64_t* delivered       # [m] for joins and merges
@@ -73,25 +73,33 @@ cdef class Run:
     cdef int64_t budget           # passes left until signals are looked at
     cdef int flush_at             # position in plan.flushers or plan.producers
     cdef object generator         # what a flush or produce in progress gives
+    cdef int generator_of         # its node
 
     cdef bint raw                 # the exception under way is no node's fault
     cdef list results
     cdef list outputs             # lists of plan.output_ids
     cdef object out_item          # handed out by EMIT when streaming
     cdef int out_node
-    cdef list kept                # errors under collect, of the execute under way or of the session
+    cdef list kept                # errors under collect, of the call under way
     cdef readonly list errors     # those of a session's process and flush
-    cdef int64_t dropped
+    cdef list failures            # what cleanups and the closing of generators raised
+    cdef object outer             # the exception that the caller was handling, under collect
+    cdef int64_t dropped          # items of the call under way that failed under skip or collect
     cdef int64_t items_in
     cdef int64_t refused
-    cdef int64_t began_ns
-    cdef int64_t duration_ns
-    cdef Counts totals
+    cdef int64_t began_ns         # of the call under way, or 0
+    cdef int64_t busy_ns          # in calls that came to their end
+    cdef Counts before            # what was counted before the call
+    cdef bint has_before          # it holds something: a call is under way, and was not the first
 
+    cpdef object initialize(self)
+    cpdef object execute(self, object items)
+    cpdef object result(self)
+    cpdef object end(self, object error)
     cdef int drive(self) except -1
     cdef int advance(self) except -1
-    cdef int go_on(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
+    cdef int drop(self, int u, str phase, object error, object index, object item) except -1
     cdef int record(self, object error) except -1
     cdef int refuse(self, object item) except -1
     cdef int tick(self) except -1
@@ -99,19 +107,27 @@ cdef class Run:
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
     cdef int open_call(self, Step* step, object iterable) except -1
-    cdef int close_call(self, Step* step) except -1
+    cdef int close_call(self, int u) except -1
     cdef bint next_pass(self) except -1
     cdef int start_flush(self) except -1
     cdef int open_generator(self, int u, str phase) except -1
     cdef int begin(self, object items, bint streaming) except -1
     cdef int begin_outputs(self) except -1
     cdef int bind(self) except -1
+    cdef int begin_call(self) except -1
+    cdef int stop_clock(self) except -1
+    cdef int end_call(self) except -1
+    cdef object outputs_of_call(self)
+    cdef Counts new_counts(self)
     cdef Counts snapshot(self)
+    cdef int fill(self, Counts counts) except -1
     cdef object result_of(self, object status)
+    cdef list errors_in_order(self)
     cdef object node_error(self, int u, str phase, object error, object index, object item)
-    cdef int close_generators(self, list failures) except -1
-    cdef object run_cleanups(self, object error)
+    cdef int persist(self, bint whole) except -1
+    cdef int clean_up(self) except -1
+    cdef int clean_up_one(self, int u) except -1
+    cdef int close_generators(self) except -1
     cdef int failed_pass(self, int u, str phase, object error) except -1
-    cdef int close_one(self, int u, object iterator, list failures) except -1
+    cdef int close_one(self, int u, object iterator) except -1
     cdef int log(self, str phase, int u) except -1
-    cdef int clear_counts(self) except -1

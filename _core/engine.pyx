@@ -13,35 +13,34 @@ to go on.
 
 import copy
 import logging
-from collections.abc import Mapping
+import sys
 from operator import itemgetter
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals, PyErr_Occurred
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
+from cpython.list cimport PyList_CheckExact
 from cpython.method cimport PyMethod_Check
-from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_TYPE
 from cpython.time cimport perf_counter_ns
 from libc.string cimport memcpy, memset
 
 from remotemedia._core.graph cimport PipelineGraph
-from remotemedia._core.node cimport NativeNode, NodeContext
+from remotemedia._core.node cimport Claims, NativeNode
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.plan cimport (
     CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS, PRODUCER,
-    PUSH, PUT, SOURCE, TAKE, TAP, Branch, Plan, Step, call_t, fingerprint, make_plan,
+    PUSH, PUT, SOURCE, TAKE, TAP, Branch, Plan, Step, call_t, fingerprint, is_native, make_plan,
 )
 
-from remotemedia.claims import claim, release
-from remotemedia.errors import (
-    NodeError, RemoteMediaError, SessionBusyError, SessionClosedError, detach, settle,
-)
+from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, in_use, settle
 from remotemedia.items import iterate, refusal
 from remotemedia.result import ExecutionResult, ExecutionStatus
+from remotemedia.returns import emitted_many, lazy_error, refuse_lazy, series
 
 cdef extern from "Python.h":
-    PyTypeObject PyGen_Type, PyCoro_Type, PyAsyncGen_Type
+    PyTypeObject PyGen_Type
     void* PyVectorcall_Function(PyObject* callable) noexcept
     PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
@@ -55,8 +54,17 @@ cdef extern from "Python.h":
     PyObject* PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i) noexcept
 
 cdef extern from *:
-    """#define REMOTEMEDIA_STEAL(reference) (reference)"""
+    """
+    #define REMOTEMEDIA_STEAL(reference) (reference)
+
+    /* A generator, coroutine or async generator, Cython's too: never an item (R37). All of them can be sent to. */
+    static CYTHON_INLINE int remotemedia_is_lazy(PyObject *value) {
+        PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
+        return methods != NULL && methods->am_send != NULL;
+    }
+    """
     object steal "REMOTEMEDIA_STEAL"(PyObject* reference)  # takes over a new reference
+    bint is_lazy "remotemedia_is_lazy"(object value) noexcept
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object COMPLETED = ExecutionStatus.COMPLETED
@@ -64,16 +72,9 @@ cdef object COMPLETED_WITH_ERRORS = ExecutionStatus.COMPLETED_WITH_ERRORS
 cdef object FAILED = ExecutionStatus.FAILED
 cdef dict POLICIES = {"stop": POLICY_STOP, "skip": POLICY_SKIP, "collect": POLICY_COLLECT}
 cdef object FIRST_TWO = itemgetter(0, 1)
-cdef object NATIVE_PROCESS = NativeNode.process
 
 cdef enum:
     COLUMNS = 6  # of Counts.nodes
-
-
-cdef inline bint is_lazy(object value) noexcept:
-    """A generator, coroutine or async generator: never an item (R37)."""
-    cdef PyTypeObject* kind = <PyTypeObject*> Py_TYPE(value)
-    return kind == &PyGen_Type or kind == &PyCoro_Type or kind == &PyAsyncGen_Type
 
 
 # What waits on a connection, in a list of the run; None is nothing. Without the checks of `list[i] = x`.
@@ -95,16 +96,19 @@ cdef inline object take(list waiting, int edge):
 cdef class Counts:
     """The counts of a run (R14) as numbers; `to_dict` gives them as the contract words them."""
 
+    def __init__(self):
+        raise TypeError("counts are made by a run")
+
     def __dealloc__(self):
         PyMem_Free(self.nodes)
 
-    cdef int add(self, Counts other) except -1:
+    cdef int subtract(self, Counts before) except -1:
         cdef Py_ssize_t i
         for i in range(<Py_ssize_t> COLUMNS * self.plan.graph.node_count + self.plan.graph.connection_count):
-            self.nodes[i] += other.nodes[i]
-        self.items_in += other.items_in
-        self.refused += other.refused
-        self.duration_ns += other.duration_ns
+            self.nodes[i] -= before.nodes[i]
+        self.items_in -= before.items_in
+        self.refused -= before.refused
+        self.duration_ns -= before.duration_ns
         return 0
 
     def to_dict(self):
@@ -141,11 +145,13 @@ cdef class Counts:
         }
 
 
+@cython.final
 cdef class Run:
     """One run, or one session: from the nodes' `initialize` to their `cleanup`.
 
     Duties: `initialize` and `end` keep R01–R07 and R11; `drive` keeps the order of contract §2 and the counts of
-    R14; `fault` keeps the error policy. No method cleans up by itself but `whole`: who calls must call `end`.
+    R14; `fault` keeps the error policy. No method cleans up by itself: who calls must call `end`. One call at a time,
+    but for `stop` and `metrics`; `Session` sees to both.
     """
 
     def __init__(self):
@@ -189,7 +195,10 @@ cdef class Run:
                         step.passed += 1
                         step += 1
                     elif op == NATIVE:
-                        item = (<NativeNode> step.instance).process_item(item)
+                        taken = (<NativeNode> step.instance).process_item(item)
+                        if is_lazy(taken):
+                            raise lazy_error(<object> step.instance, "process", taken)
+                        item = taken
                         if item is None:
                             step.filtered += 1
                             step = steps + step.skip
@@ -205,7 +214,7 @@ cdef class Run:
                         if found is NULL:
                             self.reraise()
                         if is_lazy(<object> found):
-                            raise wrong_return(step, "process", steal(found))
+                            raise lazy_error(<object> step.instance, "process", steal(found))
                         item = steal(found)
                         if item is None:
                             step.filtered += 1
@@ -279,20 +288,24 @@ cdef class Run:
                                 call.passed += 1
                             else:
                                 call.filtered += 1
-                            self.close_call(call)
+                            call.active = False
+                            self.iterators[call.node] = None
+                            self.inputs[call.node] = None
                             step = steps + step.skip
                             continue
                         item = steal(found)
                         if item is None:
                             continue
                         if is_lazy(item):
-                            raise wrong_return(call, "process", item)
+                            raise lazy_error(<object> call.instance, "process", item)
                         call.emitted += 1
                         call.out += 1
                         step += 1
                     elif op == JUMP:
                         step = steps + step.arg
                     elif op == CALL_MANY or op == NATIVE_MANY:
+                        if self.budget < 0:
+                            self.tick()
                         self.inputs[step.node] = item
                         if op == NATIVE_MANY:
                             taken = (<NativeNode> step.instance).process_item(item)
@@ -321,6 +334,7 @@ cdef class Run:
                         (<list> self.queues[step.arg]).append(item)
                         step += 1
                     elif op == MERGE:
+                        item = None  # the last one is not kept alive while the next is fetched
                         item = self.next_merged(step)
                         step = steps + step.skip if item is None else step + 1
                     elif op == JOIN:
@@ -328,6 +342,8 @@ cdef class Run:
                         step = steps + step.skip if item is None else step + 1
                     elif op == COPY:
                         item = copy.deepcopy(item)
+                        if item is None:
+                            raise TypeError("copying the item gave None")
                         step += 1
                     elif op == TAP:
                         if not self.streaming:
@@ -351,19 +367,24 @@ cdef class Run:
             raise error
         call = self.steps + self.plan.call_at[step.node]
         call.failed += 1
+        call.active = False  # it is counted; what it left open stays in `iterators`
         if not isinstance(error, Exception):
-            call.active = False
             raise error
         if step.op == CALL_MANY or step.op == NATIVE_MANY or step.op == EACH:
             item = self.inputs[step.node]
-            if call.active:
-                unfinished = self.iterators[step.node]
-                self.close_call(call)
-                close_quietly(unfinished, error)
-            self.inputs[step.node] = None
         phase = "copy" if step.op == COPY else "process"
-        self.record(self.node_error(step.node, phase, error, None if self.index < 0 else self.index, item))
+        self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
+        if self.iterators is not None:
+            self.close_call(step.node)
         return step.skip
+
+    cdef int drop(self, int u, str phase, object error, object index, object item) except -1:
+        """Do with the failure of a node what the policy says: raise it, or drop its item."""
+        if self.policy == POLICY_SKIP:
+            self.dropped += 1
+        else:
+            self.record(self.node_error(u, phase, error, index, item))
+        return 0
 
     cdef object node_error(self, int u, str phase, object error, object index, object item):
         return NodeError.of(
@@ -377,7 +398,7 @@ cdef class Run:
             raise error
         self.dropped += 1
         if self.policy == POLICY_COLLECT:
-            detach(error)
+            detach(error, self.outer)
             self.kept.append(error)
         return 0
 
@@ -399,7 +420,7 @@ cdef class Run:
         with nogil:
             pass
         if self.stop_asked:
-            raise SessionClosedError("closed by another thread while it was running")
+            raise SessionClosedError("closed while it was running")
         self.raw = False
         return 0
 
@@ -413,6 +434,9 @@ cdef class Run:
             edge = plan.branches[self.branch_at[number]].edge
             queue = self.queues[edge]
             if self.heads[edge] < len(queue):
+                self.budget -= 1
+                if self.budget < 0:
+                    self.tick()
                 item = queue[self.heads[edge]]
                 queue[self.heads[edge]] = None  # it lives as long as its pass
                 self.heads[edge] += 1
@@ -451,23 +475,20 @@ cdef class Run:
 
     cdef int open_call(self, Step* step, object iterable) except -1:
         """Begin to draw from what a many-node gave."""
-        if is_lazy(iterable) and <PyTypeObject*> Py_TYPE(iterable) != &PyGen_Type:
-            raise wrong_return(step, "process", iterable)
-        if not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
-            raise TypeError(
-                f"{type(<object> step.instance).__name__}.process gave a {type(iterable).__name__}, but emits many "
-                '(emits = "many", or a generator function) and so must give an iterable of items'
-            )
+        if not PyList_CheckExact(iterable) and <PyTypeObject*> Py_TYPE(iterable) != &PyGen_Type:
+            emitted_many(<object> step.instance, iterable)
         self.iterators[step.node] = iter(iterable)
         step.active = True
         step.emitted = 0
         return 0
 
-    cdef int close_call(self, Step* step) except -1:
-        """Forget a call of a many-node."""
-        step.active = False
-        self.iterators[step.node] = None
-        self.inputs[step.node] = None
+    cdef int close_call(self, int u) except -1:
+        """Forget a call of a many-node; what is left of it is closed (R11)."""
+        iterator = self.iterators[u]
+        self.iterators[u] = None
+        self.inputs[u] = None
+        if iterator is not None:
+            self.close_one(u, iterator)
         return 0
 
     # --- feeding the loop -----------------------------------------------------------------------------------------
@@ -476,15 +497,6 @@ cdef class Run:
         """Run until an item comes out (streaming; returns 1) or everything went through (returns 0)."""
         if self.ended:
             raise SessionClosedError("the run is at its end")
-        if self.driving:
-            raise SessionBusyError("a call into the run is under way")
-        self.driving = True
-        try:
-            return self.go_on()
-        finally:
-            self.driving = False
-
-    cdef int go_on(self) except -1:
         while True:
             if self.pc >= 0:
                 if self.drive():
@@ -495,7 +507,7 @@ cdef class Run:
                     self.source = None
                     self.start_flush()
             if not self.next_pass():
-                self.duration_ns = perf_counter_ns() - self.began_ns
+                self.stop_clock()
                 return 0
 
     cdef int start_flush(self) except -1:
@@ -527,6 +539,8 @@ cdef class Run:
             self.budget -= 1
             if self.budget < 0:
                 self.tick()
+            if self.generator is None and self.verbose:
+                self.log(phase, u)
             began = perf_counter_ns() if self.timed else 0
             try:
                 if self.generator is None:
@@ -539,8 +553,8 @@ cdef class Run:
                 else:
                     item = steal(found)
                     if is_lazy(item):
-                        raise wrong_return(step, phase, item)
-            except Exception as error:
+                        raise lazy_error(<object> step.instance, phase, item)
+            except BaseException as error:
                 self.failed_pass(u, phase, error)
                 continue
             finally:
@@ -563,28 +577,61 @@ cdef class Run:
 
     cdef int failed_pass(self, int u, str phase, object error) except -1:
         """Take in what a flush or a producer raised: the first ends the run, the second is under the policy."""
-        unfinished = self.generator
-        self.generator = None
-        close_quietly(unfinished, error)
+        if self.stage == STAGE_PRODUCE:
+            self.index += 1
+            self.items_in += 1
+            self.steps[self.plan.call_at[u]].failed += 1
+        if not isinstance(error, Exception):
+            raise error
         if self.stage == STAGE_FLUSH:
             raise self.node_error(u, phase, error, None, None)
-        self.index += 1
-        self.items_in += 1
-        self.steps[self.plan.call_at[u]].failed += 1
+        self.drop(u, phase, error, self.index, None)
+        unfinished = self.generator
+        self.generator = None
         self.flush_at += 1
-        self.record(self.node_error(u, phase, error, self.index, None))
+        self.close_one(u, unfinished)
         return 0
 
     cdef int open_generator(self, int u, str phase) except -1:
-        if self.verbose:
-            self.log(phase, u)
         given = getattr(self.nodes[u], phase)()
         if given is None and phase == "flush":
             given = ()
-        if is_lazy(given) and <PyTypeObject*> Py_TYPE(given) != &PyGen_Type:
-            raise wrong_return(self.steps + self.plan.call_at[u], phase, given)
-        check_series(self.nodes[u], phase, given)
+        if not PyList_CheckExact(given) and <PyTypeObject*> Py_TYPE(given) != &PyGen_Type:
+            series(self.nodes[u], phase, given)
+        self.generator_of = u
         self.generator = iter(given)
+        return 0
+
+    # --- the record of a call: what it emitted, what failed, what it counted -----------------------------------------
+
+    cdef int begin_call(self) except -1:
+        """Begin a record. What `initialize` counted belongs to the first call."""
+        if self.used:
+            if self.before is None:
+                self.before = self.new_counts()
+            self.fill(self.before)
+        self.has_before = self.used
+        self.used = True
+        self.kept = []
+        self.dropped = 0
+        self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
+        self.begin_outputs()
+        self.began_ns = perf_counter_ns()
+        return 0
+
+    cdef int stop_clock(self) except -1:
+        if self.began_ns != 0:
+            self.busy_ns += perf_counter_ns() - self.began_ns
+            self.began_ns = 0
+        return 0
+
+    cdef int end_call(self) except -1:
+        """Let go of the record: what was handed out is not the run's any more."""
+        self.kept = []
+        self.outer = None
+        self.source = None
+        self.has_before = False
+        self.begin_outputs()
         return 0
 
     cdef int begin_outputs(self) except -1:
@@ -599,19 +646,8 @@ cdef class Run:
 
     cdef int begin(self, object items, bint streaming) except -1:
         """Start an input: items, or None for the producers."""
-        if self.began_ns == 0 or self.used:
-            self.began_ns = perf_counter_ns()
-        if self.used:
-            if self.totals is None:
-                self.totals = self.snapshot()
-            else:
-                self.totals.add(self.snapshot())
-            self.clear_counts()
-        self.used = True
+        self.begin_call()
         self.streaming = streaming
-        self.begin_outputs()
-        self.kept = []
-        self.dropped = 0
         self.index = -1
         self.flush_at = 0
         if items is None:
@@ -632,52 +668,54 @@ cdef class Run:
 
     # --- what the session layer calls -----------------------------------------------------------------------------
 
-    def initialize(self):
+    cpdef object initialize(self):
         """Initialize every node in topological order (R01–R03) and look up what the loop calls."""
         cdef PipelineGraph graph = self.plan.graph
         cdef int i, u
-        cdef NodeContext context
         self.began_ns = perf_counter_ns()
         for i in range(graph.node_count):
             u = graph.order[i]
-            self.started = i + 1
+            self.started = i + 1  # before the call: one that failed half-way is cleaned up too
             if self.verbose:
                 self.log("initialize", u)
             if not self.plan.has_initialize[u]:
                 continue
-            spec = self.blueprint.specs[u]
-            context = NodeContext.__new__(NodeContext)
-            context.node_id = graph.ids[u]
-            context.node_type = spec.node_type
-            context.params = dict(spec.params)
-            context.session_id = self.session_id
-            context.metadata = self.blueprint.metadata
+            context = self.blueprint.context(u, self.session_id)
             try:
-                check_plain(self.nodes[u], "initialize", self.nodes[u].initialize(context))
+                initialize = getattr(self.nodes[u], "initialize", None)
+                given = initialize(context) if initialize is not None else None
+                if given is not None:
+                    refuse_lazy(self.nodes[u], "initialize", given)
             except Exception as error:
                 raise self.node_error(u, "initialize", error, None, None)
+            if self.stop_asked:
+                self.tick()
         self.bind()
+        self.stop_clock()
 
     cdef int bind(self) except -1:
         """Give each calling step its function: looked up once, called with (instance, item) where it is a method."""
         cdef Step* step
+        cdef bint many
         cdef int u
         for u in range(self.plan.graph.node_count):
             step = self.steps + self.plan.call_at[u]
             step.instance = <PyObject*> self.nodes[u]
             if step.op == PASS or step.op == COUNT or step.op == PRODUCER or self.plan.fresh[u]:
                 continue
-            process = self.nodes[u].process
+            many = step.op == CALL_MANY or step.op == NATIVE_MANY
+            try:
+                process = self.nodes[u].process
+            except Exception as error:
+                raise self.node_error(u, "initialize", error, None, None)
+            if is_native(self.nodes[u]):
+                step.op = NATIVE_MANY if many else NATIVE
+                continue
+            step.op = CALL_MANY if many else CALL
             step.nself = 0
             if PyMethod_Check(process) and process.__self__ is self.nodes[u]:
                 process = process.__func__
                 step.nself = 1
-                if process is NATIVE_PROCESS:
-                    continue  # NATIVE
-            if step.op == NATIVE:
-                step.op = CALL
-            elif step.op == NATIVE_MANY:
-                step.op = CALL_MANY
             self.functions.append(process)
             step.function = <PyObject*> process
             step.call = <call_t> PyVectorcall_Function(step.function)
@@ -685,33 +723,18 @@ cdef class Run:
                 step.call = <call_t> PyObject_Vectorcall
         return 0
 
-    def execute(self, items):
+    cpdef object execute(self, object items):
         """Drive `items` (None: the producers) through, flush, and return the result of it."""
         self.begin(items, False)
         self.advance()
-        return self.result_of(COMPLETED_WITH_ERRORS if self.dropped else COMPLETED)
-
-    def whole(self, items):
-        """Initialize, execute, and end, in one call: what `Executor.execute_with_input` does."""
-        try:
-            self.initialize()
-            result = self.execute(items)
-        except BaseException as error:
-            raise self.end(error)
-        failure = self.run_cleanups(None)
-        if failure is not None:
-            if isinstance(failure, RemoteMediaError):
-                failure.partial = self.result_of(FAILED)
-            raise failure
+        result = self.result()
+        self.end_call()
         return result
 
     def process(self, item):
         """Drive one item through, without a flush; return what the sinks emitted."""
-        self.began_ns = perf_counter_ns()
+        self.begin_call()
         self.streaming = False
-        self.used = True
-        self.begin_outputs()
-        self.kept = self.errors
         self.stage = STAGE_IDLE
         self.feed = FEED_LIST
         self.source = [item]
@@ -719,20 +742,25 @@ cdef class Run:
         self.index = self.next_call - 1
         self.next_call += 1
         self.pc = 0
-        self.advance()
-        return self.results
+        return self.outputs_of_call()
 
     def flush(self):
         """Flush every node; return what came out of it."""
-        self.began_ns = perf_counter_ns()
+        self.begin_call()
         self.streaming = False
-        self.used = True
-        self.begin_outputs()
-        self.kept = self.errors
         self.pc = -1
         self.start_flush()
-        self.advance()
-        return self.results
+        return self.outputs_of_call()
+
+    cdef object outputs_of_call(self):
+        try:
+            self.advance()
+        finally:
+            if self.kept:
+                self.errors += self.errors_in_order()
+        results = self.results
+        self.end_call()
+        return results
 
     def begin_stream(self, items):
         """Start an input whose outputs `next_output` hands out one by one."""
@@ -748,19 +776,19 @@ cdef class Run:
 
     def abandon(self):
         """Drop what a stream has in flight, without a flush; errors of closing generators are raised."""
-        cdef list failures = []
-        self.close_generators(failures)
+        self.stop_asked = False
+        self.persist(False)
+        self.stop_clock()
+        self.end_call()
+        failures = self.failures
+        self.failures = []
         failure = settle(None, failures)
         if failure is not None:
             raise failure
 
-    def result(self):
-        """Return the result of the stream or execute at its end."""
+    cpdef object result(self):
+        """Return the result of the `execute` or the stream that has come to its end."""
         return self.result_of(COMPLETED_WITH_ERRORS if self.dropped else COMPLETED)
-
-    def partial(self):
-        """Return what the failed run had finished."""
-        return self.result_of(FAILED)
 
     def stop(self):
         """Ask the call that is running, in whichever thread, to end with SessionClosedError."""
@@ -768,54 +796,74 @@ cdef class Run:
         self.budget = -1
 
     def metrics(self):
-        """Return the counts since `initialize`."""
-        counts = self.snapshot()
-        if self.totals is not None:
-            counts.add(self.totals)
-        return counts.to_dict()
+        """Return the counts since `initialize`; legal from any thread, at any time."""
+        return self.snapshot().to_dict()
 
-    def end(self, error):
+    cpdef object end(self, object error):
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
+        cdef list failures
         if self.ended:
             return error
-        if self.driving:  # from inside one of its nodes: the loop must come to its own end
-            self.stop()
-            return error
+        self.persist(True)
+        self.ended = True
+        self.stop_clock()
+        self.claims.give_back()
+        failures, self.failures = self.failures, []
+        if failures:
+            try:
+                error = settle(error, failures)
+            except BaseException as interrupt:
+                if error is None or (isinstance(error, Exception) and not isinstance(interrupt, Exception)):
+                    error = interrupt
         if isinstance(error, RemoteMediaError) and error.partial is None:
             error.partial = self.result_of(FAILED)
-        return self.run_cleanups(error)
+        self.end_call()
+        self.nodes = []
+        self.functions = []
+        return error
 
     # --- the end --------------------------------------------------------------------------------------------------
 
-    cdef object run_cleanups(self, object error):
-        cdef PipelineGraph graph = self.plan.graph
-        cdef list failures = []
+    cdef int persist(self, bint whole) except -1:
+        """Close all calls and, for the `whole` end, clean up, whatever is raised meanwhile: it is kept (R05–R07).
+
+        Both go on where they were interrupted.
+        """
+        while True:
+            try:
+                self.close_generators()
+                if whole:
+                    self.clean_up()
+                return 0
+            except BaseException as failure:
+                self.failures.append(failure)
+
+    cdef int clean_up(self) except -1:
+        """Clean up what was initialized, in reverse."""
         cdef int u
-        if self.ended:
-            return error
-        self.ended = True
-        self.close_generators(failures)
         while self.started > 0:
-            self.started -= 1
-            u = graph.order[self.started]
-            if self.verbose:
-                self.log("cleanup", u)
-            if not self.plan.has_cleanup[u] or (self.plan.fresh[u] and not self.verbose):
+            self.started -= 1  # before anything can raise: never twice
+            u = self.plan.graph.order[self.started]
+            if self.plan.fresh[u] and not self.verbose:
                 continue  # the cleanup of a built-in node does nothing but tell its count
             try:
-                check_plain(self.nodes[u], "cleanup", self.nodes[u].cleanup())
-            except Exception as failure:
-                failures.append(self.node_error(u, "cleanup", failure, None, None))
-            except BaseException as failure:
-                failures.append(failure)
-        for node in self.claimed:
-            release(node)
-        self.claimed = []
-        self.nodes = []
-        self.functions = []
-        return settle(error, failures) if failures else error
+                if self.verbose:
+                    self.log("cleanup", u)
+            finally:
+                self.clean_up_one(u)
+        return 0
 
-    cdef int close_generators(self, list failures) except -1:
+    cdef int clean_up_one(self, int u) except -1:
+        try:
+            cleanup = getattr(self.nodes[u], "cleanup", None)
+            given = cleanup() if cleanup is not None else None
+            if given is not None:
+                refuse_lazy(self.nodes[u], "cleanup", given)
+        except Exception as failure:
+            self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        return 0
+
+    cdef int close_generators(self) except -1:
         """Close the calls of many-nodes in progress, innermost first, and forget all items in flight (R11)."""
         cdef Step* step
         cdef int pc
@@ -828,18 +876,16 @@ cdef class Run:
         if self.iterators is not None:
             for pc in range(self.plan.step_count - 1, -1, -1):
                 step = self.steps + pc
-                if step.active:
-                    iterator = self.iterators[step.node]
-                    step.passed += step.emitted > 0  # a call left unfinished counts by what it emitted so far
-                    step.filtered += step.emitted == 0
-                    self.close_call(step)
-                    self.close_one(step.node, iterator, failures)
+                if step.op == CALL_MANY or step.op == NATIVE_MANY:
+                    if step.active:  # a call left unfinished counts by what it emitted so far
+                        step.passed += step.emitted > 0
+                        step.filtered += step.emitted == 0
+                        step.active = False
+                    self.close_call(step.node)
         if self.generator is not None:
             iterator = self.generator
             self.generator = None
-            nodes = self.plan.flushers if self.feed == FEED_NONE and self.index < 0 else self.plan.producers
-            u = nodes[self.flush_at] if self.flush_at < len(nodes) else 0
-            self.close_one(u, iterator, failures)
+            self.close_one(self.generator_of, iterator)
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
@@ -850,17 +896,14 @@ cdef class Run:
                 self.branch_at[pc] = self.plan.branch_heads[pc]
         return 0
 
-    cdef int close_one(self, int u, object iterator, list failures) except -1:
+    cdef int close_one(self, int u, object iterator) except -1:
         """Close one iterator of a node; what it raises counts as a cleanup error."""
-        close = getattr(iterator, "close", None)
-        if close is None:
-            return 0
         try:
-            close()
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
         except Exception as failure:
-            failures.append(self.node_error(u, "cleanup", failure, None, None))
-        except BaseException as failure:
-            failures.append(failure)
+            self.failures.append(self.node_error(u, "cleanup", failure, None, None))
         return 0
 
     cdef int log(self, str phase, int u) except -1:
@@ -870,66 +913,67 @@ cdef class Run:
 
     # --- counts ---------------------------------------------------------------------------------------------------
 
-    cdef Counts snapshot(self):
+    cdef Counts new_counts(self):
         cdef Plan plan = self.plan
-        cdef PipelineGraph graph = plan.graph
         cdef Counts counts = Counts.__new__(Counts)
-        cdef Py_ssize_t size = <Py_ssize_t> COLUMNS * graph.node_count
-        cdef Step* step
-        cdef int64_t* row
-        cdef int u
-        counts.nodes = <int64_t*> PyMem_Calloc(size + graph.connection_count, sizeof(int64_t))
+        cdef Py_ssize_t size = <Py_ssize_t> COLUMNS * plan.graph.node_count
+        counts.nodes = <int64_t*> PyMem_Calloc(size + plan.graph.connection_count, sizeof(int64_t))
         if counts.nodes is NULL:
             raise MemoryError
         counts.edges = counts.nodes + size
         counts.plan = plan
         counts.timed = self.timed
+        return counts
+
+    cdef Counts snapshot(self):
+        """All counts since `initialize`."""
+        cdef Counts counts = self.new_counts()
+        self.fill(counts)
+        return counts
+
+    cdef int fill(self, Counts counts) except -1:
+        cdef Plan plan = self.plan
+        cdef Step* step
+        cdef int64_t* row = counts.nodes
+        cdef int u
         counts.items_in = self.items_in
         counts.refused = self.refused
-        counts.duration_ns = self.duration_ns
-        for u in range(graph.node_count):
+        counts.duration_ns = self.busy_ns
+        if self.began_ns != 0:
+            counts.duration_ns += perf_counter_ns() - self.began_ns
+        for u in range(plan.graph.node_count):
             step = self.steps + plan.call_at[u]
-            row = counts.nodes + <Py_ssize_t> COLUMNS * u
             row[0] = step.passed + (step.active and step.emitted > 0)
             row[1] = step.filtered + (step.active and step.emitted == 0)
             row[2] = step.failed
             row[3] = step.out if step.op == CALL_MANY or step.op == NATIVE_MANY else step.passed
             row[4] = step.flushed
             row[5] = step.time_ns
+            row += COLUMNS
         if plan.gather_count:
-            memcpy(counts.edges, self.delivered, graph.connection_count * sizeof(int64_t))
-        return counts
-
-    cdef int clear_counts(self) except -1:
-        """Begin to count anew."""
-        cdef Step* step
-        cdef int u
-        for u in range(self.plan.graph.node_count):
-            step = self.steps + self.plan.call_at[u]
-            step.passed = step.filtered = step.failed = step.out = step.flushed = step.time_ns = 0
-        if self.plan.gather_count:
-            memset(self.delivered, 0, self.plan.graph.connection_count * sizeof(int64_t))
-        self.items_in = self.refused = self.duration_ns = 0
+            memcpy(counts.edges, self.delivered, plan.graph.connection_count * sizeof(int64_t))
         return 0
 
     cdef object result_of(self, object status):
-        cdef dict outputs
-        cdef list errors = self.kept
+        """The result of the call that is under way, or that came to its end last."""
+        cdef Counts counts = self.snapshot()
+        cdef dict outputs = {}
         cdef Py_ssize_t i
-        if self.streaming:
-            self.begin_outputs()
-        if self.duration_ns == 0:
-            self.duration_ns = perf_counter_ns() - self.began_ns
-        outputs = {}
+        if self.has_before:
+            counts.subtract(self.before)
         for i in range(len(self.outputs)):
             outputs[self.plan.output_ids[i]] = self.outputs[i]
-        if errors:
-            decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(errors)]
-            decorated.sort(key=FIRST_TWO)
-            errors = [error for _, _, error in decorated]
         return ExecutionResult(
-            status, self.results, outputs, errors, "cython", self.snapshot(), self.plan.graph
+            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph
         )
+
+    cdef list errors_in_order(self):
+        """What was kept under collect, in the order of R34."""
+        if len(self.kept) < 2:
+            return self.kept
+        decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(self.kept)]
+        decorated.sort(key=FIRST_TWO)
+        return [error for _, _, error in decorated]
 
 
 # --- helpers off the hot path ---------------------------------------------------------------------------------------
@@ -939,48 +983,6 @@ cdef tuple error_key(object error, Plan plan):
     index = error.item_index
     position = plan.rank[<int> plan.graph.index[error.node_id]] if isinstance(error, NodeError) else -1
     return (index is None, index or 0, position)
-
-
-cdef object wrong_return(Step* step, str phase, object value):
-    """The error for a lazy value where an item was due (R37); the value is closed."""
-    name = f"{type(<object> step.instance).__name__}.{phase}"
-    kind = type(value).__name__.replace("_", " ")
-    if hasattr(value, "close"):
-        value.close()
-    if kind == "generator":
-        remedy = 'declare emits = "many" on the class (or make it a generator function), or return one item'
-    else:
-        remedy = "async methods are not supported by this version; make it a plain method"
-    return TypeError(f"{name} gave a {kind}, which is no item; {remedy}")
-
-
-cdef int check_plain(object node, str phase, object value) except -1:
-    """Refuse a coroutine or generator from a method whose result nobody looks at (R37)."""
-    if value is not None and is_lazy(value):
-        if hasattr(value, "close"):
-            value.close()
-        raise TypeError(f"{type(node).__name__}.{phase} gave a {type(value).__name__}, which nobody runs; "
-                        "make it a plain method")
-    return 0
-
-
-cdef int close_quietly(object iterator, object error) except -1:
-    """Close an iterator whose node failed; an error of that is a note on the failure."""
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        try:
-            close()
-        except Exception as failure:
-            error.add_note(f"and closing it raised {type(failure).__name__}: {failure}")
-    return 0
-
-
-cdef int check_series(object node, str phase, object given) except -1:
-    """Refuse what is one item where an iterable of items is due."""
-    single = isinstance(given, (str, Mapping)) or PyObject_CheckBuffer(given) or hasattr(given, "__array__")
-    if single or not (hasattr(given, "__iter__") or hasattr(given, "__getitem__")):
-        raise TypeError(f"{type(node).__name__}.{phase} gave one {type(given).__name__}; return a list of items")
-    return 0
 
 
 cdef bint same_kinds(Plan plan, list nodes) except -1:
@@ -1025,7 +1027,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         except Exception as error:
             raise blueprint.failed(u, error)
     if plan is None or not same_kinds(plan, nodes):
-        plan = make_plan(graph, blueprint.specs, nodes)
+        plan = make_plan(graph, blueprint, nodes)
         blueprint.plan = plan
 
     run = Run.__new__(Run)
@@ -1039,7 +1041,9 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     run.functions = []
     run.producers = [graph.ids[i] for i in plan.producers]
     run.errors = []
-    run.claimed = []
+    run.kept = []
+    run.failures = []
+    run.claims = Claims()
     run.pc = -1
     run.budget = plan.stride
     run.steps = <Step*> PyMem_Malloc(plan.step_count * sizeof(Step))
@@ -1060,12 +1064,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         memcpy(run.branch_at, plan.branch_heads, plan.gather_count * sizeof(int))
         if plan.has_queues:
             run.queues = [[] for _ in range(m)]
-    try:
-        for u in range(n):
-            if not plan.fresh[u]:
-                claim(nodes[u], f"node {graph.ids[u]!r} ({blueprint.specs[u].node_type})")
-                run.claimed.append(nodes[u])
-    except BaseException:
-        run.end(None)
-        raise
+    for u in range(n):
+        if not plan.fresh[u]:
+            if not run.claims.take_one(nodes[u]):
+                raise in_use(f"node {graph.ids[u]!r} ({blueprint.specs[u].node_type})")
     return run

@@ -2,7 +2,7 @@
 
 
 cdef class PipelineGraph:
-    cdef readonly list ids             # node ids in manifest order; never changed
+    cdef readonly tuple ids            # node ids in manifest order
     cdef dict index                    # id -> position in `ids`
     cdef readonly int node_count
     cdef readonly int connection_count

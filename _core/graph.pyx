@@ -251,7 +251,7 @@ cpdef PipelineGraph link(object nodes, object connections):
     if len(index) != n:
         return None
     graph.allocate(n, m)
-    graph.ids = ids
+    graph.ids = tuple(ids)
     graph.index = index
 
     edges = <int*> PyMem_Malloc((2 * m + n + 1) * sizeof(int))

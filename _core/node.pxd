@@ -20,6 +20,14 @@ cdef class NodeContext:
     cdef readonly object metadata     # a read-only mapping
 
 
+cdef class Claims:
+    cdef size_t* ids
+    cdef Py_ssize_t count
+
+    cdef int take_one(self, object node) except -1
+    cdef void give_back(self) noexcept
+
+
 cdef class NodeExecutor:
     # No fields and no virtual table, so that instances of Python subclasses are laid out as those of plain classes are.
     pass

@@ -2,6 +2,10 @@
 
 from types import MappingProxyType
 
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+
+from remotemedia.errors import in_use
+
 cdef extern from *:
     """
     /* Makes instances of `type` and of its Python subclasses as `object` does, which gives them attributes that the
@@ -12,6 +16,7 @@ cdef extern from *:
     void make_as_object "REMOTEMEDIA_MAKE_AS_OBJECT"(object cls)
 
 cdef object NO_METADATA = MappingProxyType({})
+cdef set CLAIMED = set()  # addresses of instances that a run holds, so none is used anew while it is in here
 
 
 cdef class NodeInfo:
@@ -147,3 +152,46 @@ cdef class NativeNode(NodeExecutor):
     def process(self, item):
         """Call ``process_item``, as the engine does without this detour."""
         return self.process_item(item)
+
+
+cdef class Claims:
+    """The node instances of one run, which no other may have meanwhile (R13); given back with this object at the latest.
+
+    In C, so that no interrupt comes between a claim and its record.
+    """
+
+    def __dealloc__(self):
+        self.give_back()
+        PyMem_Free(self.ids)
+
+    def take(self, nodes, names):
+        """Claim every one of `nodes`, or raise `SessionBusyError`; `names` say which node it is in the manifest."""
+        cdef Py_ssize_t i
+        for i in range(len(nodes)):
+            if not self.take_one(nodes[i]):
+                raise in_use(names[i])
+
+    def release(self):
+        """Give all of them back; more than once is legal."""
+        self.give_back()
+
+    cdef int take_one(self, object node) except -1:
+        """Claim `node`; 0 if a run has it."""
+        cdef size_t* grown
+        key = <size_t> <void*> node
+        if key in CLAIMED:
+            return 0
+        if self.count & (self.count - 1) == 0:  # full: there is room for a power of two
+            grown = <size_t*> PyMem_Realloc(self.ids, max(2 * self.count, 1) * sizeof(size_t))
+            if grown is NULL:
+                raise MemoryError
+            self.ids = grown
+        CLAIMED.add(key)
+        self.ids[self.count] = key
+        self.count += 1
+        return 1
+
+    cdef void give_back(self) noexcept:
+        while self.count > 0:
+            self.count -= 1
+            CLAIMED.discard(self.ids[self.count])

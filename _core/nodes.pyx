@@ -21,6 +21,8 @@ from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong
 
 from remotemedia._core.node cimport NativeNode, NodeContext
 
+from remotemedia.items import is_array
+
 cdef object logger = logging.getLogger("remotemedia")
 cdef dict ECHO_TEMPLATE = {"input": None, "counter": None, "node": "Echo"}
 cdef str INPUT = "input"
@@ -37,10 +39,7 @@ cdef inline bint is_number(object value) except -1:
 
 cdef bint is_operand(object value) except -1:
     """A number, or a NumPy array of numbers: what arithmetic takes."""
-    if is_number(value):
-        return True
-    dtype = getattr(value, "dtype", None)
-    return dtype is not None and hasattr(value, "__array__") and getattr(dtype, "kind", "") in "iufc"
+    return is_number(value) or (is_array(value) and value.dtype.kind in "iufc")
 
 
 cdef int refuse_item(object item, str wanted) except -1:
@@ -56,7 +55,7 @@ cdef int check_names(NodeContext context, object known) except -1:
         if name not in known:
             from difflib import get_close_matches
             close = get_close_matches(str(name), known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+            hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
             raise param_error(context, str(name), f"is unknown; {hint}")
     return 0
 
@@ -100,7 +99,10 @@ cdef int choice_param(NodeContext context, str name, dict choices) except -1:
 
 @cython.final
 cdef class PassThrough(NativeNode):
-    """Hand every item on as it is."""
+    """Hand every item on as it is.
+
+    Params are ignored: it can stand in for any node.
+    """
 
     PARAMS = MappingProxyType({})
 
@@ -122,7 +124,7 @@ cdef class Echo(NativeNode):
         PyDict_SetItem(echoed, COUNTER, PyLong_FromLongLong(self.counter))
         return echoed
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         self.counter = 0
 
     def cleanup(self):
@@ -139,7 +141,8 @@ cdef class Counter(NativeNode):
         self.count += 1
         return item
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
+        check_names(context, self.PARAMS)
         self.count = 0
 
 
@@ -188,7 +191,7 @@ cdef class Multiply(Arithmetic):
 
     PARAMS = MappingProxyType({"multiplier": "number; required"})
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.operation = MULTIPLY
         self.operand = number_param(context, "multiplier")
@@ -200,7 +203,7 @@ cdef class Add(Arithmetic):
 
     PARAMS = MappingProxyType({"operand": "number; required"})
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.operation = ADD
         self.operand = number_param(context, "operand")
@@ -215,7 +218,7 @@ cdef class Calculator(Arithmetic):
         "operand": "number; required",
     })
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.operation = ADD
         if "operation" in context.params:
@@ -242,7 +245,7 @@ cdef class Threshold(NativeNode):
             refuse_item(value, "a number")
         return item if value >= self.threshold else None
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.threshold = number_param(context, "threshold")
         self.key = text_param(context, "key") if context.params.get("key") is not None else None
@@ -298,7 +301,7 @@ cdef class Filter(NativeNode):
             return found > self.value
         return found >= self.value
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.key = text_param(context, "key")
         self.comparison = <Comparison> choice_param(context, "op", COMPARISONS)
@@ -321,7 +324,7 @@ cdef class Batcher(NativeNode):
         self.held = []
         return batch
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.size = size_param(context)
         self.held = []
@@ -346,6 +349,9 @@ cdef class Expander(NativeNode):
             refuse_item(item, "a list or a tuple")
         return item
 
+    def initialize(self, NodeContext context not None):
+        check_names(context, self.PARAMS)
+
 
 @cython.final
 cdef class Buffer(NativeNode):
@@ -357,7 +363,7 @@ cdef class Buffer(NativeNode):
         self.held.append(item)
         return self.held.popleft() if len(self.held) > self.size else None
 
-    def initialize(self, context):
+    def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
         self.size = size_param(context)
         self.held = deque()

@@ -42,13 +42,13 @@ cdef struct Step:
     int arg
     int skip                # step to go on with when there is no item
     int nself               # 1 if `function` takes the instance before the item
-    int emitted             # outputs of the call in progress (many)
     PyObject* instance      # borrowed from the run's list of nodes
     PyObject* function      # owned by the run's list of functions
     call_t call             # vectorcall of `function`
-    bint active             # a call is in progress (many); its iterator is in the run's `iterators`
     int64_t passed          # counts of R14
     int64_t filtered
+    bint active             # a call is in progress and not counted yet (many)
+    int64_t emitted         # outputs of the call in progress (many)
     int64_t failed
     int64_t out
     int64_t flushed
@@ -58,12 +58,12 @@ cdef struct Step:
 cdef struct Branch:
     # one connection into a join or a merge
     int edge
-    PyObject* key           # join: id of the predecessor, owned by the graph
+    PyObject* key           # join: id of the predecessor, owned by the graph's tuple
 
 
 cdef class Plan:
     cdef readonly PipelineGraph graph
-    cdef readonly object fingerprints     # list: the kinds of nodes that this plan was made for
+    cdef tuple fingerprints               # the kinds of nodes that this plan was made for
     cdef Step* steps                      # [step_count]; FETCH first, END last
     cdef int step_count
     cdef int* call_at                     # [n] step at which each node is called, or PRODUCER
@@ -82,10 +82,10 @@ cdef class Plan:
     cdef readonly list output_ids         # node ids of result.outputs: sinks, then output nodes, topological order
     cdef int* rank                        # [n] topological rank of each node
     cdef bytearray has_initialize         # [n] whether the call would do anything
-    cdef bytearray has_cleanup
-    cdef bytearray fresh                  # [n] a built-in: never in another run, nothing set on the instance
+    cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
 
 
 cdef object fingerprint(object node)
-cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes)
+cdef bint is_native(object node) except -1
+cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes)

@@ -20,6 +20,8 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NativeNode, NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
 
+from types import BuiltinMethodType
+
 from remotemedia._core import nodes as _nodes
 from remotemedia.errors import ManifestError
 from remotemedia.plan_faults import fed_producer, unpaired_join
@@ -28,7 +30,6 @@ from remotemedia.traits import fault_of, read_traits
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
-cdef object BASE_CLEANUP = NodeExecutor.cleanup
 cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
 cdef int STRIDE = 50_000  # steps between two looks at signals
 
@@ -37,17 +38,26 @@ cdef object fingerprint(object node):
     """What the traits of `node` depend on: equal fingerprints, equal traits.
 
     A plan is kept with those of the nodes that it was made for, since a factory may give another kind of node at
-    each call, and methods may be set on an instance. A built-in has nothing to set: its type says all.
+    each call. Methods set on an instance make it like no other, for a plan must not hold them. A built-in has nothing
+    to set: its type says all.
     """
     cdef list kind
+    cdef object cls
     if type(node) in BUILTIN_TYPES:
         return type(node)
     kind = []
     while True:
-        kind.append(type(node))
+        cls = type(node)
+        kind.append(cls)
         for name in KIND:
+            own = getattr(cls, name, None)
             found = getattr(node, name, None)
-            kind.append(getattr(found, "__func__", found))
+            if found is own or getattr(found, "__func__", None) is own or (
+                isinstance(found, BuiltinMethodType) and found.__self__ is node and found.__name__ == name
+            ):
+                kind.append(own)
+            else:
+                kind.append(object())
         node = getattr(node, "__wrapped__", None)
         if node is None or len(kind) > 1000:
             return kind
@@ -326,8 +336,7 @@ cdef bint is_native(object node) except -1:
     """Whether the engine may call ``process_item`` in place of ``process``."""
     if not isinstance(node, NativeNode):
         return False
-    process = node.process
-    return getattr(process, "__func__", None) is NATIVE_PROCESS and process.__self__ is node
+    return type(node).process is NATIVE_PROCESS and getattr(node.process, "__self__", None) is node
 
 
 cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):
@@ -374,7 +383,7 @@ cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits):
     return scopes
 
 
-cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
+cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     """Return the plan for `graph` with these `nodes` (in manifest order); ManifestError with every fault."""
     cdef int n = graph.node_count
     cdef int m = graph.connection_count
@@ -382,7 +391,7 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     cdef Plan plan = Plan.__new__(Plan)
     cdef Layout layout = Layout.__new__(Layout)
     cdef list traits = [read_traits(node) for node in nodes]
-    cdef list spec_list = list(specs)
+    cdef list spec_list = list(blueprint.specs)
     cdef Scopes scopes = scopes_of(graph, spec_list, traits)
     faults = [fault_at(graph, spec_list, nodes, traits, scopes, u) for u in range(n)]
     faults = [fault for fault in faults if fault is not None]
@@ -390,7 +399,7 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
         raise ManifestError(faults)
 
     plan.graph = graph
-    plan.fingerprints = [fingerprint(node) for node in nodes]
+    plan.fingerprints = tuple([fingerprint(node) for node in nodes])
     plan.call_at = <int*> PyMem_Calloc(4 * n + 4, sizeof(int))
     plan.branches = <Branch*> PyMem_Calloc(m + 1, sizeof(Branch))
     plan.partial = <bint*> PyMem_Calloc(n + 1, sizeof(bint))
@@ -400,7 +409,6 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     plan.rank = plan.entry + n
     plan.branch_heads = plan.rank + n
     plan.has_initialize = bytearray(n)
-    plan.has_cleanup = bytearray(n)
     plan.fresh = bytearray(n)
     plan.gathers = bytearray(n)
     plan.flushers = []
@@ -413,12 +421,13 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
         u = graph.order[i]
         plan.rank[u] = i
         node = nodes[u]
-        plan.fresh[u] = type(node) in BUILTIN_TYPES
-        # a built-in that takes no params has nothing to do but to reset what a new instance has
-        plan.has_initialize[u] = (
-            bool(node.PARAMS) if plan.fresh[u] else differs(node, "initialize", BASE_INITIALIZE)
-        )
-        plan.has_cleanup[u] = differs(node, "cleanup", BASE_CLEANUP)
+        plan.fresh[u] = type(node) in BUILTIN_TYPES and blueprint.factories[u] is type(node)
+        if plan.fresh[u]:  # without params there is nothing to do but to reset what a new instance has
+            plan.has_initialize[u] = bool(node.PARAMS) or bool(spec_list[u].params)
+        else:
+            plan.has_initialize[u] = getattr(type(node), "initialize", None) is not BASE_INITIALIZE or (
+                "initialize" in getattr(node, "__dict__", ())
+            )
         plan.has_many = plan.has_many or traits[u].many
         if traits[u].produces:
             plan.producers.append(u)
@@ -449,8 +458,3 @@ cpdef Plan make_plan(PipelineGraph graph, object specs, list nodes):
     plan.stride = max(1, STRIDE // plan.step_count)
     return plan
 
-
-cdef bint differs(object node, str method, object inherited) except -1:
-    """Whether `node` has a `method` of its own: calling the inherited one does nothing."""
-    found = getattr(node, method, None)
-    return found is not None and getattr(found, "__func__", found) is not inherited

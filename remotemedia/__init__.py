@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "remotemedia._core.graph": ("PipelineGraph",),
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
+    "remotemedia._core.session": ("Session", "Stream"),
     "remotemedia.errors": (
         "InputError",
         "ManifestError",
@@ -29,7 +30,6 @@ _HOMES = {
     "remotemedia.pipeline": ("Pipeline",),
     "remotemedia.registry": ("NodeRegistry",),
     "remotemedia.result": ("ExecutionResult", "ExecutionStatus"),
-    "remotemedia.session": ("Session", "Stream"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -65,6 +65,7 @@ __all__ = [
 if TYPE_CHECKING:
     from remotemedia._core.graph import PipelineGraph
     from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
+    from remotemedia._core.session import Session, Stream
     from remotemedia.errors import (
         InputError,
         ManifestError,
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
     from remotemedia.pipeline import Pipeline
     from remotemedia.registry import NodeRegistry
     from remotemedia.result import ExecutionResult, ExecutionStatus
-    from remotemedia.session import Session, Stream
 
 
 def __getattr__(name: str) -> object:

@@ -11,6 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from remotemedia._core.node import Claims, NodeContext
 from remotemedia.errors import RegistryError
 from remotemedia.registry import Entry, NodeRegistry, factory_error, unknown_types
 from remotemedia.shared import SharedNodes
@@ -53,7 +54,8 @@ class Blueprint:
         self.graph: PipelineGraph = manifest.graph
         self.specs = tuple(manifest.nodes)
         self.connections = tuple(manifest.connections)
-        self.metadata = MappingProxyType(dict(manifest.metadata))
+        self._metadata = MappingProxyType(dict(manifest.metadata))
+        self._nested_metadata = any(isinstance(value, (dict, list)) for value in manifest.metadata.values())
         self.factories: list[Factory] = []
         self.plan: Any = None  # the engine's, for the kinds of nodes that were met last
         try:
@@ -74,6 +76,18 @@ class Blueprint:
             shares = partial(shared.get, entry.node_type, entry.factory)
             self.factories.append(shares if entry.shared else entry.factory)
 
+    def context(self, position: int, session_id: str | None) -> NodeContext:
+        """Return what the node at `position` learns at its `initialize`; none of it is the manifest's own."""
+        spec = self.specs[position]
+        metadata = own_copy(dict(self._metadata)) if self._nested_metadata else self._metadata
+        return NodeContext(spec.id, spec.node_type, own_copy(spec.params), session_id, metadata)
+
+    def claim(self, nodes: list[Any]) -> Claims:
+        """Claim the nodes of a run, in manifest order; SessionBusyError if another run has one of them."""
+        claims = Claims()
+        claims.take(nodes, [f"node {spec.id!r} ({spec.node_type})" for spec in self.specs])
+        return claims
+
     def make(self, position: int) -> Any:
         """Return a new node for the node at `position` of the manifest; RegistryError if its factory fails."""
         try:
@@ -89,6 +103,13 @@ class Blueprint:
         wrapped = factory_error(spec.node_type, error, spec.id)
         wrapped.__cause__ = error
         return wrapped
+
+
+def own_copy(value: Any) -> Any:
+    """Return a JSON value whose objects and arrays are new."""
+    if isinstance(value, dict):
+        return {key: own_copy(member) for key, member in value.items()}
+    return [own_copy(member) for member in value] if isinstance(value, list) else value
 
 
 def _same(instance: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -113,6 +114,14 @@ class SessionClosedError(RemoteMediaError, RuntimeError):
 
 class SessionBusyError(RemoteMediaError, RuntimeError):
     """Two calls at once into one session, or one node instance in two runs at once."""
+
+
+def in_use(node: str) -> SessionBusyError:
+    """Return the error for a node instance that is in another run."""
+    return SessionBusyError(
+        f"{node}: its factory gave an instance that is in use already; give a new one at each call, "
+        "or register the type with shared=True"
+    )
 
 
 class NodeError(RemoteMediaError):
@@ -246,25 +255,64 @@ def settle(primary: BaseException | None, failures: list[BaseException]) -> Base
     for failure in failures:
         if failure is raised:
             continue
-        raised.add_note(f"while cleaning up: {type(failure).__name__}: {bounded_text(failure)}")
+        note(raised, f"while cleaning up: {type(failure).__name__}: {bounded_text(failure)}")
         if isinstance(raised, RemoteMediaError):
+            _let_go_of(failure, raised)
             raised.cleanup_errors.append(failure)
     return raised
 
 
-def detach(error: NodeError | InputError) -> None:
-    """Turn the traceback of an error that is kept into text, and let its frames go (R36)."""
-    error.traceback_text = "".join(traceback.format_exception(error))
-    seen: set[int] = set()
-    links: list[BaseException | None] = [error]
-    while links:
-        link = links.pop()
+def note(error: BaseException, text: str) -> None:
+    """Add a note to an error, if its class lets one (a frozen dataclass does not)."""
+    try:
+        BaseException.add_note(error, text)
+    except Exception:  # nothing may hide the error itself
+        return
+
+
+def _let_go_of(failure: BaseException, raised: BaseException) -> None:
+    """Cut the way from a cleanup error back to the error that it is attached to: it came while that was handled."""
+    for link in _chain(failure, until=raised):
+        if link.__context__ is raised:
+            link.__context__ = None
+
+
+def _chain(error: BaseException, until: BaseException | None = None) -> list[BaseException]:
+    """Return `error` with its causes and contexts, and the members of groups; nothing from `until` on."""
+    found: list[BaseException] = []
+    seen = {id(until)}
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
         if link is None or id(link) in seen:
             continue
         seen.add(id(link))
-        if link.__traceback__ is not None:
-            traceback.clear_frames(link.__traceback__)
-            link.__traceback__ = None
-        links += [link.__cause__, link.__context__]
+        found.append(link)
+        waiting += [link.__cause__, link.__context__]
         if isinstance(link, BaseExceptionGroup):
-            links += link.exceptions
+            waiting += link.exceptions
+    return found
+
+
+def detach(error: NodeError | InputError, outer: BaseException | None = None) -> None:
+    """Turn the traceback of an error that is kept into text, and let its frames go (R36).
+
+    `outer` is what the caller of the run was handling: it is among the contexts of `error`, and not touched.
+    """
+    try:
+        error.traceback_text = "".join(traceback.format_exception(error))
+    except Exception:  # an exception class may break what formats it
+        error.traceback_text = f"{type(error).__name__}: {error}\n"
+    for link in _chain(error, until=outer):
+        trace = link.__traceback__
+        _set_traceback(link, None)
+        while trace is not None:
+            frame = trace.tb_frame
+            if not frame.f_code.co_flags & _GENERATORS:  # to clear a suspended one would end it; it may be the node's
+                with suppress(RuntimeError):  # it is running
+                    frame.clear()
+            trace = trace.tb_next
+
+
+_set_traceback = BaseException.__dict__["__traceback__"].__set__  # a frozen dataclass refuses setattr
+_GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR

@@ -10,16 +10,19 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from remotemedia._core.session import Session, Stream, whole
 from remotemedia.blueprint import Blueprint
 from remotemedia.errors import SessionClosedError
-from remotemedia.items import check_input
+from remotemedia.items import check_feed, check_input
 from remotemedia.manifest import Manifest
 from remotemedia.registry import NodeRegistry
 from remotemedia.result import ExecutionResult
-from remotemedia.session import Run, Session, Stream, check_feed
 from remotemedia.shared import SharedNodes
+
+if TYPE_CHECKING:
+    from remotemedia._core.session import Run
 
 logging.getLogger("remotemedia").addHandler(logging.NullHandler())
 
@@ -149,9 +152,8 @@ class Executor:
             check_input(items)
         run = self._run(manifest, error_policy, session_id, metrics)
         if run.producers:
-            run.end(None)
-            check_feed(run, items)
-        return run.whole(items)
+            check_feed(run.producers, items)
+        return whole(run, items)
 
     def execute(
         self,
@@ -162,7 +164,27 @@ class Executor:
         metrics: MetricsLevel = "counts",
     ) -> ExecutionResult:
         """Run a manifest on what its producers give; without any, on empty input. See `execute_with_input`."""
-        return self._run(manifest, error_policy, session_id, metrics).whole(None)
+        return whole(self._run(manifest, error_policy, session_id, metrics), None)
+
+    def check(self, manifest: ManifestLike) -> list[str]:
+        """Find out, without a run, whether a manifest can be run: its nodes are made and planned, then dropped.
+
+        Parameters
+        ----------
+        manifest : Manifest, dict, str or pathlib.Path
+            As for `execute_with_input`.
+
+        Returns
+        -------
+        list of str
+            Ids of the nodes that are sources of their own; if there are any, the pipeline takes no input.
+
+        Raises
+        ------
+        ManifestError, RegistryError
+            As a run would. No method of a node is called.
+        """
+        return list(self._run(manifest, "stop", None, "counts").producers)
 
     def open(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
@@ -25,6 +25,18 @@ def check_input(items: Any) -> None:
     elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
         hint = "; it is an async iterable" if hasattr(items, "__aiter__") else ""
         raise InputError(f"the input is a {type(items).__name__}, which is not iterable{hint}; give a list of items")
+
+
+def check_feed(producers: Sequence[str], items: Any) -> None:
+    """Raise `InputError` if items are given to a graph of producers, or `items` cannot be an input at all."""
+    if items is None:
+        return
+    check_input(items)
+    if producers:
+        raise InputError(
+            f"node {producers[0]!r} is a producer, a source of its own, so the pipeline takes no items; "
+            "use execute(manifest)"
+        )
 
 
 def iterate(items: Iterable[Any]) -> Iterator[Any]:

@@ -11,17 +11,20 @@ from threading import RLock
 from typing import Any
 
 from remotemedia._core.node import NodeContext, NodeInfo
-from remotemedia.errors import NodeError, RegistryError, SessionClosedError, settle
+from remotemedia.errors import NodeError, RegistryError, SessionClosedError, note, settle
+from remotemedia.traits import read_traits
 
 
 class _Instance:
     """The one instance of a type, and what is known of it."""
 
-    def __init__(self, node: Any, node_type: str) -> None:
-        self.node = node
+    def __init__(self, factory: Callable[[], Any], node_type: str) -> None:
+        self.factory = factory  # kept, so that its address is no other's
+        self.node = factory()
         self.node_type = node_type
         self.lock = RLock()  # reentrant: a shared node may run a pipeline that uses it
         self.context: NodeContext | None = None  # set by the first initialize
+        self.ended = False  # cleaned up: nothing of the node is called any more
 
 
 class SharedNodes:
@@ -29,7 +32,7 @@ class SharedNodes:
 
     def __init__(self) -> None:
         self._lock = RLock()
-        self._instances: dict[str, _Instance] = {}
+        self._instances: dict[tuple[str, int], _Instance] = {}  # by node type, and address of the factory
         self._started: list[_Instance] = []
         self._closed = False
 
@@ -43,9 +46,9 @@ class SharedNodes:
         with self._lock:
             if self._closed:
                 raise SessionClosedError("the executor is closed; its shared nodes are gone")
-            instance = self._instances.get(node_type)
+            instance = self._instances.get((node_type, id(factory)))
             if instance is None:
-                instance = self._instances[node_type] = _Instance(factory(), node_type)
+                instance = self._instances[node_type, id(factory)] = _Instance(factory, node_type)
         return SharedNode(instance, self)
 
     def start(self, instance: _Instance, context: NodeContext) -> None:
@@ -68,11 +71,11 @@ class SharedNodes:
             except BaseException as error:
                 with self._lock:
                     self._started.remove(instance)
-                    self._instances.pop(instance.node_type, None)
+                    self._instances = {key: kept for key, kept in self._instances.items() if kept is not instance}
                 try:
                     call(instance.node, "cleanup")  # half-built state is tolerated (R03)
                 except Exception as failure:
-                    error.add_note(f"while cleaning up: {type(failure).__name__}: {failure}")
+                    note(error, f"while cleaning up: {type(failure).__name__}: {failure}")
                 raise
 
     def close(self) -> None:
@@ -86,6 +89,7 @@ class SharedNodes:
             assert instance.context is not None
             try:
                 with instance.lock:
+                    instance.ended = True
                     call(instance.node, "cleanup")
             except Exception as error:
                 where = instance.context
@@ -108,6 +112,7 @@ class SharedNode:
         self.__wrapped__ = instance.node
         self._instance = instance
         self._owner = owner
+        self._many = read_traits(instance.node).many
 
     def initialize(self, context: NodeContext) -> None:
         """Initialize the instance at its first use."""
@@ -116,17 +121,18 @@ class SharedNode:
     def process(self, item: Any) -> Any:
         """Forward, serialized with all other users."""
         with self._instance.lock:
-            return self._serialized(self.__wrapped__.process(item))
+            given = self._alive().process(item)
+            return self._serialized(given) if self._many else given
 
     def produce(self) -> Any:
         """Forward, serialized with all other users."""
         with self._instance.lock:
-            return self._serialized(self.__wrapped__.produce())
+            return self._serialized(self._alive().produce())
 
     def flush(self) -> Any:
         """Forward, serialized with all other users."""
         with self._instance.lock:
-            return self._serialized(call(self.__wrapped__, "flush"))
+            return self._serialized(call(self._alive(), "flush"))
 
     def cleanup(self) -> None:
         """Do nothing: the instance lives until the executor is closed."""
@@ -135,6 +141,11 @@ class SharedNode:
         """Forward."""
         info: NodeInfo = self.__wrapped__.info()
         return info
+
+    def _alive(self) -> Any:
+        if self._instance.ended:
+            raise SessionClosedError("the executor is closed; its shared nodes are gone")
+        return self.__wrapped__
 
     def _serialized(self, value: Any) -> Any:
         return _Serialized(value, self._instance.lock) if hasattr(value, "__next__") else value

@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 class NodeInfo:
@@ -23,6 +23,10 @@ class NodeContext:
         session_id: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None: ...
+
+class Claims:
+    def take(self, nodes: Sequence[Any], names: Sequence[str]) -> None: ...
+    def release(self) -> None: ...
 
 class NodeExecutor:
     def initialize(self, context: NodeContext) -> None: ...

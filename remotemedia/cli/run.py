@@ -20,13 +20,12 @@ from remotemedia.cli.progress import Progress
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
 from remotemedia.executor import Executor
 from remotemedia.registry import NodeRegistry
-from remotemedia.session import Session, Stream
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Iterator
 
-    from remotemedia.session import Run
+    from remotemedia._core.session import Stream
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,12 +33,16 @@ def run(options: argparse.Namespace) -> int:
     manifest = load_manifest(options.manifest, [read_param(text) for text in options.param])
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(options.engine))
-        # as `executor.stream` does it, but at once: producers and plan errors are known before a file is touched
-        plan = executor._run(manifest, options.on_error, None, "time" if options.metrics else "counts")
-        stack.callback(plan.end, None)  # does nothing once the stream has ended it
-        feed = open_feed(options, plan, stack)
+        producers = executor.check(manifest)  # whatever is wrong with it is known before a file is touched
+        feed = open_feed(options, producers, stack)
         writer = open_writer(options, feed, stack)
-        stream = Stream(Session(lambda: plan), _with_progress(feed, options, stack), with_node=True)
+        stream = executor.stream(
+            manifest,
+            _with_progress(feed, options, stack),
+            with_node=True,
+            error_policy=options.on_error,
+            metrics="time" if options.metrics else "counts",
+        )
         try:
             pump(stream, writer, feed)
         except RemoteMediaError as error:
@@ -81,7 +84,7 @@ def pump(stream: Stream, writer: LineWriter, feed: Feed | None) -> None:
         raise
 
 
-def open_feed(options: argparse.Namespace, plan: Run, stack: ExitStack) -> Feed | None:
+def open_feed(options: argparse.Namespace, producers: list[str], stack: ExitStack) -> Feed | None:
     """Return the input, None for a pipeline of producers.
 
     Raises
@@ -89,10 +92,11 @@ def open_feed(options: argparse.Namespace, plan: Run, stack: ExitStack) -> Feed 
     UsageError
         If the input cannot be opened, or producers are given one.
     """
-    if plan.producers:
+    if producers:
         if options.input is not None:
-            node = plan.producers[0]
-            raise UsageError(f"-i {options.input}: node {node!r} is a producer: the pipeline makes its own items")
+            raise UsageError(
+                f"-i {options.input}: node {producers[0]!r} is a producer: the pipeline makes its own items"
+            )
         return None
     remember = options.on_error == "collect"  # errors of items long gone are told at the end
     if options.input in (None, "-"):

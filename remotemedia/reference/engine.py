@@ -6,6 +6,7 @@ another. A run owns its nodes and what is on its way between them; after `end` i
 
 from __future__ import annotations
 
+import sys
 from itertools import chain
 from operator import itemgetter
 from time import perf_counter_ns
@@ -18,11 +19,13 @@ from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
 from remotemedia.reference.plan import Plan
 from remotemedia.reference.steps import Line, Program, lay_out
-from remotemedia.reference.travel import Emission, Travel
+from remotemedia.reference.travel import Emission, Travel, closed
 from remotemedia.result import ExecutionResult, ExecutionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from remotemedia._core.node import Claims
 
 POLICIES = ("stop", "skip", "collect")
 
@@ -38,13 +41,13 @@ class Run:
         What failed in `process` and `flush` under ``"collect"``.
     """
 
-    def __init__(self, program: Program, metadata: Any, policy: str, session_id: str | None) -> None:
+    def __init__(self, program: Program, blueprint: Any, claims: Claims, policy: str, session_id: str | None) -> None:
         self.producers = [step.id for step in program.producers]
         self.errors: list[NodeError | InputError] = []
         self._program = program
-        self._lifecycle = Lifecycle(program.steps)
+        self._lifecycle = Lifecycle(program.steps, claims)
         self._travel = Travel(program, policy, self._lifecycle)
-        self._metadata = metadata
+        self._blueprint = blueprint
         self._session_id = session_id
         self._stream: Iterator[Emission] | None = None
         self._used = self._ended = False
@@ -56,24 +59,21 @@ class Run:
     def initialize(self) -> None:
         """Initialize every node in topological order."""
         self._began_ns = perf_counter_ns()
-        self._lifecycle.initialize(self._session_id, self._metadata)
+        for step in self._program.steps:
+            self._lifecycle.initialize(step, self._blueprint.context(step.position, self._session_id))
+            if self._travel.stopping:
+                raise closed()
+        self._lifecycle.bind()
         self._stop_clock()
 
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult:
         """Drive `items` through (None: what the producers give), then flush."""
-        result = self._execute(items)
+        self._begin()
+        self._collect(self._feed(items))
+        self._collect(self._travel.flushes())
+        self._stop_clock()
+        result = self.result()
         self._clear()  # a session does not hold on to what it handed out
-        return result
-
-    def whole(self, items: Iterable[Any] | None) -> ExecutionResult:
-        """Initialize, execute and end."""
-        try:
-            self.initialize()
-            result = self._execute(items)
-        except BaseException as error:
-            raise_any(self.end(error), but=error)
-            raise
-        raise_any(self.end(None))
         return result
 
     def process(self, item: Any) -> list[Any]:
@@ -87,7 +87,7 @@ class Run:
 
     def begin_stream(self, items: Iterable[Any] | None) -> None:
         """Do the same as `execute`, but let `next_output` hand out what the sinks emit."""
-        self._begin(self._counts_before(), keep=False)
+        self._begin(keep=False)
         self._stream = self._travel.drive(chain(self._feed(items), self._travel.flushes()))
 
     def next_output(self) -> Emission | None:
@@ -102,6 +102,7 @@ class Run:
     def abandon(self) -> None:
         """Leave the stream early: drop what is in flight, flush nothing."""
         self._stream = None
+        self._travel.stopping = False
         self._lifecycle.persist(self._travel.close_calls, self._program.drop_items)
         self._stop_clock()
         self._clear()
@@ -112,10 +113,6 @@ class Run:
         metrics = self._metrics_of_call()
         failed = metrics["refused"] or any(counts["failed"] for counts in metrics["nodes"].values())
         return self._result(ExecutionStatus.COMPLETED_WITH_ERRORS if failed else ExecutionStatus.COMPLETED, metrics)
-
-    def partial(self) -> ExecutionResult:
-        """Return what the call that failed had finished."""
-        return self._result(ExecutionStatus.FAILED, self._metrics_of_call())
 
     def metrics(self) -> dict[str, Any]:
         """Return all counts since `initialize` (R14)."""
@@ -145,16 +142,21 @@ class Run:
         self._ended = True
         self._stop_clock()
         final = lifecycle.settle(error)
-        if isinstance(final, RemoteMediaError) and final.partial is None:
-            final.partial = self.partial()
-        self._clear()
-        return final
+        try:
+            if isinstance(final, RemoteMediaError) and final.partial is None:
+                final.partial = self._result(ExecutionStatus.FAILED, self._metrics_of_call())
+            self._clear()
+            return final
+        finally:
+            del error, final  # this frame may be below one in their tracebacks
 
     # --- the record of one call into the run: what the sinks emitted, what failed, what was counted ---
 
-    def _begin(self, before: dict[str, Any] | None = None, *, keep: bool = True) -> None:
-        """Start a record; `before` are the counts of earlier calls. A stream does not keep outputs."""
-        self._clear(before)
+    def _begin(self, *, keep: bool = True) -> None:
+        """Start a record. What `initialize` counted belongs to the first call. A stream does not keep outputs."""
+        self._clear(self.metrics() if self._used else None)
+        self._used = True
+        self._travel.outer = sys.exception()
         for tap in self._program.taps if keep else ():
             tap.kept = self._outputs[tap.source]
         self._began_ns = perf_counter_ns()
@@ -168,24 +170,12 @@ class Run:
         for tap in self._program.taps:
             tap.kept = None
         self._travel.failures = []
-
-    def _counts_before(self) -> dict[str, Any] | None:
-        """Return the counts that are not the next call's. What `initialize` took is the first call's."""
-        used, self._used = self._used, True
-        return self.metrics() if used else None
+        self._travel.outer = None
 
     def _feed(self, items: Iterable[Any] | None) -> Iterator[list[Line]]:
         return self._travel.produced() if items is None else self._travel.inputs(iterate(items))
 
-    def _execute(self, items: Iterable[Any] | None) -> ExecutionResult:
-        self._begin(self._counts_before())
-        self._collect(self._feed(items))
-        self._collect(self._travel.flushes())
-        self._stop_clock()
-        return self.result()
-
     def _gather(self, passes: Iterator[list[Line]]) -> list[Any]:
-        self._used = True
         self._begin()
         try:
             self._collect(passes)
@@ -272,10 +262,5 @@ def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, t
     nodes = [made[u] for u in range(len(made))]
     if plan is None or not plan.fits(nodes):
         plan = blueprint.plan = Plan(graph, blueprint.specs, nodes)
-    run = Run(lay_out(plan, nodes, timed), blueprint.metadata, error_policy, session_id)
-    try:
-        run._lifecycle.claim()
-    except BaseException:
-        run.end(None)
-        raise
-    return run
+    claims = blueprint.claim(nodes)
+    return Run(lay_out(plan, nodes, timed), blueprint, claims, error_policy, session_id)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from remotemedia._core.node import NodeContext
-from remotemedia.claims import claim, release
 from remotemedia.errors import NodeError, settle
-from remotemedia.reference.returns import refuse_lazy
+from remotemedia.returns import refuse_lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from remotemedia._core.node import Claims, NodeContext
     from remotemedia.reference.steps import Step
 
 logger = logging.getLogger("remotemedia")
@@ -27,28 +26,26 @@ class Lifecycle:
         What cleanups raised, and generators that were closed.
     """
 
-    def __init__(self, steps: list[Step]) -> None:
+    def __init__(self, steps: list[Step], claims: Claims) -> None:
         self._steps = steps  # in topological order
         self._started = 0  # how many of them were initialized and not cleaned up
-        self._claimed: list[Any] = []
+        self._claims = claims
         self._debug = logger.isEnabledFor(logging.DEBUG)
         self.failures: list[BaseException] = []
 
-    def claim(self) -> None:
-        """Mark the nodes as used; SessionBusyError if one is already."""
-        for step in self._steps:
-            claim(step.node, f"node {step.id!r} ({step.type})")
-            self._claimed.append(step.node)
+    def initialize(self, step: Step, context: NodeContext) -> None:
+        """Initialize the node that comes next."""
+        self._started += 1  # before the call: one that failed half-way is cleaned up too
+        self.log("initialize", step)
+        self._call(step, "initialize", context)
 
-    def initialize(self, session_id: str | None, metadata: Any) -> None:
-        """Initialize every node, then look up what is called per item."""
+    def bind(self) -> None:
+        """Look up what is called per item, once all nodes are initialized."""
         for step in self._steps:
-            context = NodeContext(step.id, step.type, step.spec.params or {}, session_id, metadata)
-            self._started += 1  # before the call: one that failed half-way is cleaned up too
-            self.log("initialize", step)
-            self._call(step, "initialize", getattr(step.node, "initialize", None), context)
-        for step in self._steps:
-            self._call(step, "initialize", step.bind)
+            try:
+                step.bind()
+            except Exception as error:
+                raise NodeError.of(error, node_id=step.id, node_type=step.type, phase="initialize") from error
 
     def clean_up(self) -> None:
         """Clean up what was initialized, in reverse."""
@@ -58,13 +55,11 @@ class Lifecycle:
             try:
                 self.log("cleanup", step)
             finally:
-                self._call(step, "cleanup", step.cleanup or getattr(step.node, "cleanup", None))
+                self._call(step, "cleanup")
 
     def release(self) -> None:
         """Let go of all nodes and items."""
-        while self._claimed:
-            release(self._claimed[-1])
-            del self._claimed[-1]
+        self._claims.release()
         for step in self._steps:
             step.release()
 
@@ -91,12 +86,12 @@ class Lifecycle:
         if self._debug:
             logger.debug("%s node %r (%s)", phase, step.id, step.type)
 
-    def _call(self, step: Step, phase: str, method: Callable[..., Any] | None, *args: Any) -> None:
+    def _call(self, step: Step, phase: str, *args: Any) -> None:
         """Call a method that a node need not have, and that returns nothing."""
-        if method is None:
-            return
         try:
-            refuse_lazy(step.node, phase, method(*args))
+            method = getattr(step.node, phase, None)
+            if method is not None:
+                refuse_lazy(step.node, phase, method(*args))
         except Exception as error:
             raise NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase) from error
 

@@ -45,7 +45,7 @@ class Params:
         for name in context.params:
             if name not in known:
                 close = get_close_matches(str(name), known, 1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+                hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
                 raise self._error(name, f"is unknown; {hint}")
 
     def _error(self, name: str, problem: str) -> ValueError:
@@ -78,7 +78,10 @@ class Params:
 
 
 class PassThrough(NodeExecutor):
-    """Hand every item on as it is."""
+    """Hand every item on as it is.
+
+    Params are ignored: it can stand in for any node.
+    """
 
     def process(self, item: Any) -> Any:
         """Return `item`."""
@@ -113,6 +116,7 @@ class Counter(NodeExecutor):
 
     def initialize(self, context: NodeContext) -> None:
         """Begin to count."""
+        Params(context)
         self.count = 0
 
     def process(self, item: Any) -> Any:
@@ -298,6 +302,10 @@ class Expander(NodeExecutor):
     """Hand on each element of a list or tuple."""
 
     emits = "many"
+
+    def initialize(self, context: NodeContext) -> None:
+        """Take no params."""
+        Params(context)
 
     def process(self, item: Any) -> Any:
         """Return the elements."""

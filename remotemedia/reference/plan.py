@@ -82,8 +82,8 @@ def kind_of(node: Any) -> list[Any]:
         kind.append(cls)
         for name in ("emits", *LIFECYCLE):
             found = getattr(node, name, None)
-            found = getattr(found, "__func__", found)
-            kind.append(found if found is getattr(cls, name, None) else object())
+            own = getattr(cls, name, None)
+            kind.append(own if found is own or getattr(found, "__func__", None) is own else object())
         if not hasattr(node, "__wrapped__"):
             break
         node = node.__wrapped__

@@ -109,12 +109,10 @@ class Step:
     """
 
     __slots__ = (
-        "cleanup",
         "clock",
         "copies",
         "failed",
         "filtered",
-        "flush",
         "flushed",
         "id",
         "inlet",
@@ -126,7 +124,6 @@ class Step:
         "passed",
         "position",
         "process",
-        "produce",
         "rank",
         "sink",
         "spec",
@@ -153,24 +150,16 @@ class Step:
         self.clock = Clock() if timed else None
         self.passed = self.filtered = self.failed = self.out = self.flushed = 0
         self.process: Callable[[Any], Any] = unbound
-        self.flush: Callable[[], Any] = unbound
-        self.produce: Callable[[], Any] = unbound
-        self.cleanup: Callable[[], Any] | None = None
 
     def bind(self) -> None:
-        """Look up what the run calls (once, when all nodes are initialized)."""
-        self.cleanup = getattr(self.node, "cleanup", None)
-        if self.traits.produces:
-            self.produce = self.timed(self.node.produce)
-        else:
+        """Look up ``process`` (once, when all nodes are initialized); other methods are when they are called."""
+        if not self.traits.produces:
             self.process = self.timed(self.node.process)
-        if self.traits.flushes:
-            self.flush = self.timed(self.node.flush)
 
     def release(self) -> None:
         """Let go of the node, and of items on their way to it."""
-        self.node = self.cleanup = None
-        self.process = self.flush = self.produce = unbound
+        self.node = None
+        self.process = unbound
         self.drop_items()
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,6 +184,11 @@ class Step:
         for inlet in self.inlets:
             while inlet.take() is not None:
                 pass
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one pass may call the node, or draw from it, more than once."""
+        return self.traits.many or (len(self.inlets) > 1 and not self.joins)
 
     @property
     def calls(self) -> int:

@@ -18,7 +18,7 @@ from remotemedia.errors import InputError, NodeError, SessionClosedError, detach
 from remotemedia.items import refusal
 from remotemedia.reference.graph import RUN
 from remotemedia.reference.lifecycle import raise_any
-from remotemedia.reference.returns import NO_ITEM, emitted_many, refuse_lazy, series
+from remotemedia.returns import NO_ITEM, emitted_many, refuse_lazy, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,21 +42,29 @@ class Call:
 
     def start(self) -> None:
         """Call the node; what it gives comes from `pull`, which ends with `END`."""
-        step, node = self.step, self.step.node
+        step = self.step
         if self.phase == "process":
             if step.copies:
-                self.phase = "copy"
-                self.item = copy.deepcopy(self.item)
-                self.phase = "process"
+                self.item = self._copy()
             given = step.process(self.item)
-            items = emitted_many(node, given) if step.traits.many else (given,)
-        elif self.phase == "flush":
-            given = step.flush()
-            items = () if given is None else series(node, "flush", given)
+            if step.traits.many and given is not None:
+                given = emitted_many(step.node, given)
+            elif not step.traits.many:
+                given = (given,)
         else:
-            items = series(node, "produce", step.produce())
-        self.iterator = iter(items)
+            given = step.timed(getattr(step.node, self.phase))()
+            if given is not None or self.phase == "produce":
+                given = series(step.node, self.phase, given)
+        self.iterator = iter(() if given is None else given)
         self.pull = step.timed(partial(next, self.iterator, END))
+
+    def _copy(self) -> Any:
+        self.phase = "copy"
+        copied = copy.deepcopy(self.item)
+        if copied is None:
+            raise TypeError("copying the item gave None")
+        self.phase = "process"
+        return copied
 
 
 class Travel:
@@ -68,6 +76,8 @@ class Travel:
         Input items pulled (or produced), and those among them that are no items.
     failures : list of (key, error)
         Under ``"collect"``, what failed in the call that is running; the keys give the order of R34.
+    outer : BaseException or None
+        What the caller was handling when the call began.
     stopping : bool
         Set by any thread: let the running call end at its next item.
     """
@@ -81,6 +91,7 @@ class Travel:
         self._flushing = False
         self.items_in = self.refused = 0
         self.failures: list[tuple[tuple[bool, int, int], NodeError | InputError]] = []
+        self.outer: BaseException | None = None
         self.stopping = False
 
     def drive(self, passes: Iterator[list[Line]]) -> Iterator[Emission]:
@@ -188,7 +199,7 @@ class Travel:
         """Return the next item of `call`; None at its end, or if it failed and the run goes on."""
         step, item = call.step, None
         while item is None:
-            if self.stopping:
+            if self.stopping and (call.iterator is not None or call.phase != "process" or step.repeats):
                 raise closed()
             try:
                 if call.iterator is None:
@@ -275,7 +286,7 @@ class Travel:
         return None
 
     def _keep(self, error: NodeError | InputError, rank: int) -> None:
-        detach(error)
+        detach(error, self.outer)
         index = error.item_index
         self.failures.append(((index is None, index or 0, rank), error))
 

@@ -42,7 +42,7 @@ def plain_order(n, pairs):
 def test_a_diamond():
     graph = graph_of("dbca", ["ab", "ac", "bd", "cd"])
     assert graph.execution_order == ["a", "b", "c", "d"]
-    assert graph.ids == ["d", "b", "c", "a"]
+    assert graph.ids == ("d", "b", "c", "a")
     assert (graph.sources, graph.sinks) == (["a"], ["d"])
     assert graph.successors("a") == ["b", "c"]
     assert graph.predecessors("d") == ["b", "c"]

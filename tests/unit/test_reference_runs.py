@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import weakref
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
-from unit.test_reference import DEFAULTS, JOIN, Hold, Log, Many, Tell, blueprint, calls, run, tellers
+from unit.test_reference import JOIN, Hold, Log, Many, Tell, blueprint, calls, run, tellers
 from unit.test_reference_errors import picky
 
 from remotemedia._core.node import NodeExecutor
+from remotemedia._core.session import whole
 from remotemedia.errors import InputError, NodeError, SessionBusyError, SessionClosedError
 from remotemedia.reference import TWINS, open_run
 
@@ -203,7 +203,7 @@ def test_nodes_and_items_are_freed_without_the_collector(end):
             session.end(None)
         else:
             try:
-                result = session.whole(items())
+                result = whole(session, items())
                 assert len(result.errors) == (2 if end == "collected" else 0)
             except (NodeError, KeyboardInterrupt):
                 pass
@@ -240,14 +240,9 @@ def test_the_last_item_is_not_held_while_the_input_makes_the_next(log):
 DEPTH = 100_000
 
 
-def chain_of(factory):
-    names = [str(n) for n in range(DEPTH)]
-    made = blueprint({})
-    made.factories = [factory] * DEPTH
-    made.make = lambda position: factory()
-    made.specs = [SimpleNamespace(**DEFAULTS | {"id": name, "node_type": "T"}) for name in names]
-    made.connections = [SimpleNamespace(from_=a, to=b) for a, b in pairwise(names)]
-    return made
+def chain_of(factory, depth=DEPTH):
+    names = [str(n) for n in range(depth)]
+    return blueprint(dict.fromkeys(names, factory), " ".join(f"{a}->{b}" for a, b in pairwise(names)))
 
 
 class Flusher(NodeExecutor):
@@ -268,7 +263,7 @@ class Spread(NodeExecutor):
 @pytest.mark.slow
 @pytest.mark.parametrize("factory", [TWINS["PassThrough"], Spread], ids=["plain", "openers"])
 def test_r29_chains_of_any_length_need_no_stack(factory):
-    assert open_run(chain_of(factory), "stop").whole([1, 2]).results == [1, 2]
+    assert whole(open_run(chain_of(factory), "stop"), [1, 2]).results == [1, 2]
 
 
 @pytest.mark.slow
@@ -282,9 +277,6 @@ def test_r29_leaving_at_the_bottom_of_nested_openers_closes_them_all():
 
 
 def test_chained_flushers_take_one_pass_an_item():
-    made = chain_of(Flusher)
-    for key in ("factories", "specs"):
-        setattr(made, key, getattr(made, key)[:300])
-    made.connections = made.connections[:299]
+    made = chain_of(Flusher, 300)
     # every one of 300 nodes flushes once, and all of it comes out
-    assert open_run(made, "stop").whole(["x"]).results == ["x"] + ["last"] * 300
+    assert whole(open_run(made, "stop"), ["x"]).results == ["x"] + ["last"] * 300

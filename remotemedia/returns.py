@@ -1,8 +1,8 @@
-"""What a node may give, and the TypeErrors for what it may not (R37)."""
+"""What a node may give, and the TypeErrors for what it may not (R37); both engines ask here when something is odd."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any
 
@@ -14,26 +14,27 @@ NO_ITEM = frozenset({NoneType, GeneratorType, CoroutineType, AsyncGeneratorType}
 
 def refuse_lazy(node: Any, method: str, value: Any) -> None:
     """Raise TypeError for a generator, coroutine or async generator where an item, or nothing, is due."""
+    if type(value) in NO_ITEM and value is not None:
+        raise lazy_error(node, method, value)
+
+
+def lazy_error(node: Any, method: str, value: Any) -> TypeError:
+    """Return the error for a lazy value, which is closed."""
     kind = type(value)
-    if kind not in NO_ITEM or value is None:
-        return
-    if kind is GeneratorType:
+    if kind is GeneratorType or isinstance(value, Generator):
         remedy = 'to emit many items, set emits = "many" on the class or yield them from process'
     else:
         remedy = "it is async, which is not supported by this version; make it a plain method"
     error = TypeError(f"{class_name(node)}.{method} gave a {kind.__name__.replace('_', ' ')}; {remedy}")
-    if kind is not AsyncGeneratorType:
-        try:
-            value.close()
-        except Exception as failure:
-            raise error from failure
-    raise error
+    try:
+        getattr(value, "close", lambda: None)()
+    except Exception as failure:
+        error.__cause__ = failure
+    return error
 
 
 def emitted_many(node: Any, value: Any) -> Iterable[Any]:
-    """Return the items of what ``process`` of a many-node gave; None is none."""
-    if value is None:
-        return ()
+    """Return the items of what ``process`` of a many-node gave, which is not None."""
     if type(value) is not GeneratorType:
         refuse_lazy(node, "process", value)
     if not is_iterable(value):
