@@ -62,9 +62,13 @@ cdef extern from *:
         PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
         return methods != NULL && methods->am_send != NULL;
     }
+
+    /* process_item by the C virtual table, its result an owned pointer. */
+    #define REMOTEMEDIA_PROCESS_ITEM(node, item) ((node)->__pyx_vtab->process_item((node), (item)))
     """
     object steal "REMOTEMEDIA_STEAL"(PyObject* reference)  # takes over a new reference
     bint is_lazy "remotemedia_is_lazy"(object value) noexcept
+    PyObject* process_item "REMOTEMEDIA_PROCESS_ITEM"(NativeNode node, object item) noexcept
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object COMPLETED = ExecutionStatus.COMPLETED
@@ -195,10 +199,12 @@ cdef class Run:
                         step.passed += 1
                         step += 1
                     elif op == NATIVE:
-                        taken = (<NativeNode> step.instance).process_item(item)
-                        if is_lazy(taken):
-                            raise lazy_error(<object> step.instance, "process", taken)
-                        item = taken
+                        found = process_item(<NativeNode> step.instance, item)
+                        if found is NULL:
+                            self.reraise()
+                        if found is not <PyObject*> item and is_lazy(<object> found):
+                            raise lazy_error(<object> step.instance, "process", steal(found))
+                        item = steal(found)
                         if item is None:
                             step.filtered += 1
                             step = steps + step.skip
@@ -208,9 +214,7 @@ cdef class Run:
                     elif op == CALL:
                         args[1] = step.instance
                         args[2] = <PyObject*> item
-                        found = step.call(
-                            step.function, args + 2 - step.nself, (step.nself + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
-                        )
+                        found = step.call(step.function, args + step.first, step.nargs, NULL)
                         if found is NULL:
                             self.reraise()
                         if is_lazy(<object> found):
@@ -312,10 +316,7 @@ cdef class Run:
                         else:
                             args[1] = step.instance
                             args[2] = <PyObject*> item
-                            found = step.call(
-                                step.function, args + 2 - step.nself,
-                                (step.nself + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL
-                            )
+                            found = step.call(step.function, args + step.first, step.nargs, NULL)
                             if found is NULL:
                                 self.reraise()
                             taken = steal(found)
@@ -627,11 +628,11 @@ cdef class Run:
 
     cdef int end_call(self) except -1:
         """Let go of the record: what was handed out is not the run's any more."""
-        self.kept = []
+        self.kept = None
         self.outer = None
         self.source = None
         self.has_before = False
-        self.begin_outputs()
+        self.results = self.outputs = None
         return 0
 
     cdef int begin_outputs(self) except -1:
@@ -712,10 +713,12 @@ cdef class Run:
                 step.op = NATIVE_MANY if many else NATIVE
                 continue
             step.op = CALL_MANY if many else CALL
-            step.nself = 0
+            step.first = 2
+            step.nargs = 1 | PY_VECTORCALL_ARGUMENTS_OFFSET
             if PyMethod_Check(process) and process.__self__ is self.nodes[u]:
                 process = process.__func__
-                step.nself = 1
+                step.first = 1
+                step.nargs = 2 | PY_VECTORCALL_ARGUMENTS_OFFSET
             self.functions.append(process)
             step.function = <PyObject*> process
             step.call = <call_t> PyVectorcall_Function(step.function)
@@ -807,7 +810,8 @@ cdef class Run:
         self.persist(True)
         self.ended = True
         self.stop_clock()
-        self.claims.give_back()
+        if self.claims is not None:
+            self.claims.give_back()
         failures, self.failures = self.failures, []
         if failures:
             try:
@@ -959,6 +963,8 @@ cdef class Run:
         cdef Counts counts = self.snapshot()
         cdef dict outputs = {}
         cdef Py_ssize_t i
+        if self.results is None:
+            self.begin_outputs()
         if self.has_before:
             counts.subtract(self.before)
         for i in range(len(self.outputs)):
@@ -969,6 +975,8 @@ cdef class Run:
 
     cdef list errors_in_order(self):
         """What was kept under collect, in the order of R34."""
+        if self.kept is None:
+            return []
         if len(self.kept) < 2:
             return self.kept
         decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(self.kept)]
@@ -1041,9 +1049,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     run.functions = []
     run.producers = [graph.ids[i] for i in plan.producers]
     run.errors = []
-    run.kept = []
     run.failures = []
-    run.claims = Claims()
     run.pc = -1
     run.budget = plan.stride
     run.steps = <Step*> PyMem_Malloc(plan.step_count * sizeof(Step))
@@ -1051,7 +1057,6 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         raise MemoryError
     memcpy(run.steps, plan.steps, plan.step_count * sizeof(Step))
     run.waiting = [None] * m
-    run.begin_outputs()
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n
@@ -1066,6 +1071,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
             run.queues = [[] for _ in range(m)]
     for u in range(n):
         if not plan.fresh[u]:
+            if run.claims is None:
+                run.claims = Claims()
             if not run.claims.take_one(nodes[u]):
                 raise in_use(f"node {graph.ids[u]!r} ({blueprint.specs[u].node_type})")
     return run

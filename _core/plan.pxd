@@ -41,7 +41,8 @@ cdef struct Step:
     int node                # manifest position of the node that this step works for; -1 for END, FETCH, JUMP
     int arg
     int skip                # step to go on with when there is no item
-    int nself               # 1 if `function` takes the instance before the item
+    int first               # what `function` is called with: from args[1] the instance and the item, from args[2] the item
+    size_t nargs            # how many these are, with PY_VECTORCALL_ARGUMENTS_OFFSET
     PyObject* instance      # borrowed from the run's list of nodes
     PyObject* function      # owned by the run's list of functions
     call_t call             # vectorcall of `function`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import ManifestError, ManifestIssue
@@ -83,7 +84,8 @@ def kind_of(node: Any) -> list[Any]:
         for name in ("emits", *LIFECYCLE):
             found = getattr(node, name, None)
             own = getattr(cls, name, None)
-            kind.append(own if found is own or getattr(found, "__func__", None) is own else object())
+            inherited = isinstance(found, BuiltinMethodType) and found.__self__ is node and found.__name__ == name
+            kind.append(own if inherited or found is own or getattr(found, "__func__", None) is own else object())
         if not hasattr(node, "__wrapped__"):
             break
         node = node.__wrapped__
