@@ -80,6 +80,7 @@ cdef class Run:
     cdef list outputs             # lists of plan.output_ids
     cdef object out_item          # handed out by EMIT when streaming
     cdef int out_node
+    cdef object on_error          # takes errors under collect, in place of `kept`; or None
     cdef list kept                # errors under collect, of the call under way
     cdef readonly list errors     # those of a session's process and flush
     cdef list failures            # what cleanups and the closing of generators raised

@@ -400,7 +400,10 @@ cdef class Run:
         self.dropped += 1
         if self.policy == POLICY_COLLECT:
             detach(error, self.outer)
-            self.kept.append(error)
+            if self.on_error is not None:
+                self.on_error(error)
+            else:
+                self.kept.append(error)
         return 0
 
     cdef int refuse(self, object item) except -1:
@@ -1005,7 +1008,7 @@ cdef bint same_kinds(Plan plan, list nodes) except -1:
     return True
 
 
-def open_run(blueprint, str error_policy not None, session_id=None, bint timed=False):
+def open_run(blueprint, str error_policy not None, session_id=None, bint timed=False, on_error=None):
     """Make the nodes of a blueprint and the plan for them; no method of a node is called.
 
     Raises
@@ -1044,6 +1047,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     run.session_id = session_id
     run.policy = policy
     run.timed = timed
+    run.on_error = on_error
     run.verbose = logger.isEnabledFor(logging.DEBUG)
     run.nodes = nodes
     run.functions = []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from remotemedia._core.session import Session, Stream, whole
 from remotemedia.blueprint import Blueprint
-from remotemedia.errors import SessionClosedError
+from remotemedia.errors import InputError, NodeError, SessionClosedError
 from remotemedia.items import check_feed, check_input
 from remotemedia.manifest import Manifest
 from remotemedia.registry import NodeRegistry
@@ -33,6 +33,7 @@ METRICS = ("counts", "time")
 ManifestLike = Manifest | dict[str, Any] | str | Path
 ErrorPolicy = Literal["stop", "skip", "collect"]
 MetricsLevel = Literal["counts", "time"]
+OnError = Callable[[NodeError | InputError], object]
 
 
 class Executor:
@@ -193,10 +194,23 @@ class Executor:
         error_policy: ErrorPolicy = "stop",
         session_id: str | None = None,
         metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
     ) -> Session:
-        """Return a session, for use in a ``with`` statement; nothing is done yet. See `execute_with_input`."""
+        """Return a session, for use in a ``with`` statement; nothing is done yet.
+
+        Parameters
+        ----------
+        on_error : callable, optional
+            Under ``error_policy="collect"``: called with each error, as soon as its item is dropped, in place of
+            keeping it. So a session or stream without end needs no memory for what fails. What it raises ends the
+            run.
+
+        Notes
+        -----
+        The other parameters are those of `execute_with_input`.
+        """
         check_options(error_policy, metrics)
-        return Session(lambda: self._run(manifest, error_policy, session_id, metrics))
+        return Session(lambda: self._run(manifest, error_policy, session_id, metrics, on_error))
 
     def stream(
         self,
@@ -207,6 +221,7 @@ class Executor:
         error_policy: ErrorPolicy = "stop",
         session_id: str | None = None,
         metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
     ) -> Stream:
         """Return an iterator over what comes out, item by item; nothing is done before the first is asked for.
 
@@ -219,9 +234,11 @@ class Executor:
 
         Notes
         -----
-        The other parameters are those of `execute_with_input`.
+        The other parameters are those of `open`.
         """
-        session = self.open(manifest, error_policy=error_policy, session_id=session_id, metrics=metrics)
+        session = self.open(
+            manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
+        )
         return Stream(session, items, with_node=with_node)
 
     def close(self) -> None:
@@ -246,7 +263,14 @@ class Executor:
     def __repr__(self) -> str:
         return f"<Executor: engine {self._engine}>"
 
-    def _run(self, manifest: ManifestLike, policy: str, session_id: str | None, metrics: str) -> Run:
+    def _run(
+        self,
+        manifest: ManifestLike,
+        policy: str,
+        session_id: str | None,
+        metrics: str,
+        on_error: OnError | None = None,
+    ) -> Run:
         if self._closed:
             raise SessionClosedError("the executor is closed; make a new one")
         if metrics != "counts" or policy not in POLICIES:
@@ -256,7 +280,7 @@ class Executor:
             blueprint = cached[2]
         else:
             blueprint = self._blueprint(manifest)
-        return self._open_run(blueprint, policy, session_id, metrics == "time")
+        return self._open_run(blueprint, policy, session_id, metrics == "time", on_error)
 
     def _blueprint(self, given: ManifestLike) -> Blueprint:
         version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale

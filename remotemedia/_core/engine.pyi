@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, final
 
 from remotemedia._core.plan import Plan
@@ -31,4 +31,10 @@ class Run:
     def stop(self) -> None: ...
     def end(self, error: BaseException | None) -> BaseException | None: ...
 
-def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, timed: bool = False) -> Run: ...
+def open_run(
+    blueprint: Any,
+    error_policy: str,
+    session_id: str | None = None,
+    timed: bool = False,
+    on_error: Callable[[NodeError | InputError], object] | None = None,
+) -> Run: ...

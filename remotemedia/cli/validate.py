@@ -41,7 +41,7 @@ def check(path: str, executor: Executor) -> dict[str, Any]:
     try:
         manifest, found["warnings"] = read_manifest(path)
         found["nodes"], found["connections"] = len(manifest.nodes), len(manifest.connections)
-        executor._run(manifest, "stop", None, "counts").end(None)
+        executor.check(manifest)
         found["valid"] = True
     except ManifestError as error:
         found["errors"] = [{"path": issue.path, "message": issue.message} for issue in error.errors]

@@ -19,7 +19,7 @@ from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
 from remotemedia.reference.plan import Plan
 from remotemedia.reference.steps import Line, Program, lay_out
-from remotemedia.reference.travel import Emission, Travel, closed
+from remotemedia.reference.travel import Emission, OnError, Travel, closed
 from remotemedia.result import ExecutionResult, ExecutionStatus
 
 if TYPE_CHECKING:
@@ -41,12 +41,20 @@ class Run:
         What failed in `process` and `flush` under ``"collect"``.
     """
 
-    def __init__(self, program: Program, blueprint: Any, claims: Claims, policy: str, session_id: str | None) -> None:
+    def __init__(
+        self,
+        program: Program,
+        blueprint: Any,
+        claims: Claims,
+        policy: str,
+        session_id: str | None,
+        on_error: OnError | None,
+    ) -> None:
         self.producers = [step.id for step in program.producers]
         self.errors: list[NodeError | InputError] = []
         self._program = program
         self._lifecycle = Lifecycle(program.steps, claims)
-        self._travel = Travel(program, policy, self._lifecycle)
+        self._travel = Travel(program, policy, self._lifecycle, on_error)
         self._blueprint = blueprint
         self._session_id = session_id
         self._stream: Iterator[Emission] | None = None
@@ -226,7 +234,13 @@ def make_node(blueprint: Any, position: int) -> Any:
     return blueprint.make(position)
 
 
-def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, timed: bool = False) -> Run:
+def open_run(
+    blueprint: Any,
+    error_policy: str,
+    session_id: str | None = None,
+    timed: bool = False,
+    on_error: OnError | None = None,
+) -> Run:
     """Make the nodes of a blueprint and lay out the run; no method of a node is called.
 
     Parameters
@@ -239,6 +253,8 @@ def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, t
         For the nodes' `NodeContext`.
     timed : bool
         Whether to count ``time_ns``.
+    on_error : callable, optional
+        Takes each error under ``"collect"``, which is not kept then.
 
     Returns
     -------
@@ -263,4 +279,4 @@ def open_run(blueprint: Any, error_policy: str, session_id: str | None = None, t
     if plan is None or not plan.fits(nodes):
         plan = blueprint.plan = Plan(graph, blueprint.specs, nodes)
     claims = blueprint.claim(nodes)
-    return Run(lay_out(plan, nodes, timed), blueprint, claims, error_policy, session_id)
+    return Run(lay_out(plan, nodes, timed), blueprint, claims, error_policy, session_id, on_error)

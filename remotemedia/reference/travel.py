@@ -11,6 +11,7 @@ stream are the same passes, consumed differently.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 END = object()
 Emission = tuple[str, Any]  # sink id, item
+OnError = Callable[[NodeError | InputError], object]
 
 
 class Call:
@@ -82,9 +84,10 @@ class Travel:
         Set by any thread: let the running call end at its next item.
     """
 
-    def __init__(self, program: Program, policy: str, lifecycle: Lifecycle) -> None:
+    def __init__(self, program: Program, policy: str, lifecycle: Lifecycle, on_error: OnError | None) -> None:
         self._program = program
         self._policy = policy
+        self._on_error = on_error
         self._lifecycle = lifecycle
         self._calls: list[Call] = []  # in flight, the innermost last
         self._origin = 0  # what `items_in` was when the item with index 0 was, or would have been, the next
@@ -287,6 +290,9 @@ class Travel:
 
     def _keep(self, error: NodeError | InputError, rank: int) -> None:
         detach(error, self.outer)
+        if self._on_error is not None:
+            self._on_error(error)
+            return
         index = error.item_index
         self.failures.append(((index is None, index or 0, rank), error))
 
