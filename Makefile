@@ -38,9 +38,10 @@ fast: build
 # the suite on every CPython 3.11 to 3.13 found here, each in a venv of its own
 test-all: test
 	@for python in $(PYTHONS); do \
-	    path=$$(command -v $$python) || { echo "$$python: not found, left out"; continue; }; \
-	    $$path -c 'import venv' || continue; \
-	    echo "== $$python"; \
+	    path=$$($$python -c 'import sys, venv; print(sys.executable)' 2>/dev/null) || \
+	        path=$$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$${python#python}.*/bin/python 2>/dev/null | tail -n 1); \
+	    if [ -z "$$path" ]; then echo "== $$python: not found, left out"; continue; fi; \
+	    echo "== $$python: $$path"; \
 	    $(MAKE) --no-print-directory fast PYTHON=$$path VENV=.venv-$$python || exit 1; \
 	done
 
@@ -51,4 +52,4 @@ bench-check: build
 	$(BIN)/python asv_bench/ratios.py --check --runs 3
 
 clean:
-	rm -rf build dist .venv .venv-* *.egg-info remotemedia/_core/*.so
+	rm -rf build dist .venv .venv-* *.egg-info remotemedia/_core/*.so remotemedia/_core/*.pxd

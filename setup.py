@@ -59,9 +59,9 @@ class BuildWithPxd(build_py):
 
     def run(self) -> None:  # noqa: D102
         super().run()
-        if not self.editable_mode:
-            for source in [*sorted(SOURCES.glob("*.pxd"))]:
-                self.copy_file(str(source), str(Path(self.build_lib, "remotemedia", "_core", source.name)))
+        package = Path("" if self.editable_mode else self.build_lib, "remotemedia", "_core")
+        for source in sorted(SOURCES.glob("*.pxd")):
+            self.copy_file(str(source), str(package / source.name))
 
 
 class BuildAside(build_ext):
@@ -95,5 +95,6 @@ setup(
         nthreads=0,
         quiet=True,
     ),
+    options={"build": {"build_base": str(BUILD)}},  # what one mode built is not for another
     cmdclass={"build_py": BuildWithPxd, "build_ext": BuildAside},
 )
