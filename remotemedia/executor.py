@@ -22,7 +22,7 @@ from remotemedia.result import ExecutionResult
 from remotemedia.shared import SharedNodes
 
 if TYPE_CHECKING:
-    from remotemedia._core.session import Run
+    from remotemedia.run_protocol import Run
 
 logging.getLogger("remotemedia").addHandler(logging.NullHandler())
 
