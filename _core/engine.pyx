@@ -24,7 +24,7 @@ from cpython.method cimport PyMethod_Check
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_TYPE
 from cpython.time cimport perf_counter_ns
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport Claims, NativeNode

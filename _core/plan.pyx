@@ -457,4 +457,3 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     plan.gather_count = layout.gathers
     plan.stride = max(1, STRIDE // plan.step_count)
     return plan
-
