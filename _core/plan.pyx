@@ -252,7 +252,7 @@ cdef class Layout:
         elif opens:  # nothing in hand: its whole block is left out
             leaving.extend(self.waiting)
             self.waiting.clear()
-        if self.specs[u].copy:
+        if self.specs[u].copy and not self.traits[u].produces:
             at = self.add(COPY, u, 0, loop)
             if loop < 0:
                 nothing.append(at)
