@@ -12,11 +12,13 @@ import sys
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
+from remotemedia.cli.encode import encode_json, encode_repr
 from remotemedia.cli.failures import DONE, OutputError, UsageError
-from remotemedia.cli.lines import BUFFER_BYTES, Blocks, Feed, JsonLines, LineWriter, encode_json, encode_repr
+from remotemedia.cli.lines import Blocks, Feed, JsonLines
 from remotemedia.cli.manifests import load_manifest, read_param
 from remotemedia.cli.metrics import tell_failures, tell_metrics
 from remotemedia.cli.progress import Progress
+from remotemedia.cli.writer import BUFFER_BYTES, LineWriter
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
 from remotemedia.executor import Executor
 from remotemedia.registry import NodeRegistry

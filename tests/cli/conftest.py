@@ -25,3 +25,11 @@ def feed(monkeypatch):
     from helpers import stdin_of
 
     return lambda lines: monkeypatch.setattr("sys.stdin", stdin_of(lines))
+
+
+@pytest.fixture
+def echo(tmp_path):
+    """The path of a manifest of two nodes."""
+    from helpers import chain_manifest
+
+    return chain_manifest(tmp_path, ("PassThrough", {}), ("Echo", {}))

@@ -55,6 +55,11 @@ def chain_manifest(folder: Path, *nodes: tuple[str, dict[str, Any]]) -> str:
     return write_manifest(folder, specs, ", ".join(f"n{i} n{i + 1}" for i in range(len(nodes) - 1)))
 
 
+def odd(folder: Path, give: str) -> str:
+    """Write a manifest whose second node gives what a Python expression over ``item`` says; needs `plugins`."""
+    return chain_manifest(folder, ("PassThrough", {}), ("Odd", {"give": give}))
+
+
 def stdin_of(lines: Any) -> Any:
     """A standard input: of bytes, or whatever iterable of lines stands for one."""
     return SimpleNamespace(buffer=io.BytesIO(lines) if isinstance(lines, bytes) else lines)

@@ -1,0 +1,65 @@
+"""From an item to its line: strict JSON, or the repr of any object."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+
+class ReprError(Exception):
+    """The repr of an item raised."""
+
+
+def encode_repr(item: Any) -> bytes:
+    """Return the repr of an item, on one line."""
+    try:
+        text = repr(item)
+    except Exception as error:
+        raise ReprError(f"the repr of a {type(item).__name__} raised {type(error).__name__}: {error}") from error
+    return re.sub(r"\s*[\r\n]\s*", " ", text).encode("utf-8", "backslashreplace")
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_ascii_encoder = json.JSONEncoder(allow_nan=False)
+
+
+def encode_json(item: Any) -> bytes:
+    """Return an item as JSON in UTF-8.
+
+    Strict, so that whoever reads the line gets what the sink emitted: msgspec would write NaN as null, and both it
+    and `json` the key 1 as "1".
+
+    Raises
+    ------
+    TypeError, ValueError, RecursionError
+        JSON cannot hold it.
+    """
+    text = _encoder.encode(item)  # first: it finds circles
+    if isinstance(item, (dict, list, tuple)):
+        _check_keys(item)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can hold
+        return _ascii_encoder.encode(item).encode()
+
+
+def _check_keys(item: Any) -> None:
+    """Raise TypeError for a key that is no string."""
+    containers = [item]
+    while containers:
+        container = containers.pop()
+        if isinstance(container, dict):
+            for key in container:
+                if not isinstance(key, str):
+                    raise TypeError(f"the key {key!r} is a {type(key).__name__}, not a string")
+            container = container.values()
+        containers += [value for value in container if isinstance(value, (dict, list, tuple))]
+
+
+def fault(error: Exception) -> str:
+    """Return why an item has no line, from what its encoder raised."""
+    if isinstance(error, ReprError):
+        return str(error)
+    reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+    return f"JSON cannot hold the item: {reason}; --format repr writes any object"

@@ -1,0 +1,123 @@
+"""The output of a run: lines in a file, whole ones only, and promptly."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from remotemedia.cli.encode import fault
+from remotemedia.cli.failures import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remotemedia.cli.lines import Feed
+
+FLUSH_BYTES = 64 * 1024
+BUFFER_BYTES = 4 * FLUSH_BYTES
+FLUSH_AFTER_S = 0.2
+
+
+class LineWriter:
+    """Writes lines, whole ones only, and promptly.
+
+    Lines are gathered up to 64 KiB or 0.2 s and handed on in one piece. What cannot be written whole to a file (the
+    disk is full) is taken back to the end of the last whole line.
+
+    Parameters
+    ----------
+    file : binary file
+        With a buffer of `BUFFER_BYTES`; only a longer line can be cut by Ctrl-C.
+    name : str
+        What messages call the file.
+    encode : callable
+        From an item to its line, without the line end.
+    live : bool
+        Hand on each line at once: someone may be waiting for it.
+    regular : bool
+        It is a regular file, empty so far.
+    """
+
+    def __init__(
+        self, file: IO[bytes], name: str, encode: Callable[[Any], bytes], *, live: bool, regular: bool = False
+    ) -> None:
+        self._file = file
+        self._name = name
+        self._encode = encode
+        self._live = live
+        self._regular = regular
+        self._waiting = bytearray()
+        self._next_flush = time.monotonic() + FLUSH_AFTER_S
+        self._whole = 0  # bytes that were written, whole lines all
+        self.counts: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        """How many items were written."""
+        return sum(self.counts.values())
+
+    def write(self, sink: str, item: Any, feed: Feed | None) -> None:
+        """Write an item that a sink emitted.
+
+        Raises
+        ------
+        OutputError
+            The format cannot hold it, or the file takes no more.
+        BrokenPipeError
+            Whoever read the output is gone.
+        """
+        number = self.counts.get(sink, 0)
+        try:
+            line = self._encode(item)
+        except Exception as error:
+            raise OutputError(f"sink {sink!r}, {_origin(number, feed)}: {fault(error)}") from error
+        self._waiting += line
+        self._waiting += b"\n"
+        self.counts[sink] = number + 1
+        if self._live or len(self._waiting) >= FLUSH_BYTES or time.monotonic() >= self._next_flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what waits; errors as for `write`, after which it does nothing."""
+        if self._file.closed:
+            return
+        fresh, piece = bytearray(), self._waiting
+        # Ctrl-C is seen after calls: none may stand between this line and the write, or lines are lost or doubled
+        self._waiting = fresh
+        try:
+            if piece:
+                self._file.write(piece)  # fits into the buffer, which keeps what an interrupted flush has not written
+            self._file.flush()
+        except BrokenPipeError:
+            self._give_up()
+            raise
+        except OSError as error:
+            if self._regular:
+                self._take_back(piece)
+            self._give_up()
+            raise OutputError(f"{self._name}: the output cannot be written: {error.strerror or error}") from error
+        self._whole += len(piece)
+        self._next_flush = time.monotonic() + FLUSH_AFTER_S
+
+    def _take_back(self, piece: bytearray) -> None:
+        """Cut off the beginning of a line that went into the file without its end."""
+        descriptor = self._file.fileno()
+        written = os.lseek(descriptor, 0, os.SEEK_CUR) - self._whole
+        os.truncate(descriptor, self._whole + piece.rfind(b"\n", 0, written) + 1)
+
+    def _give_up(self) -> None:
+        """Close the file under its buffer, which would try to write its rest once more."""
+        raw = getattr(self._file, "raw", None)
+        if raw is not None:
+            raw.close()
+
+
+def _origin(number: int, feed: Feed | None) -> str:
+    """Return which output it is, by its number at the sink and by the input item where that is known."""
+    if feed is None or feed.index < 0:
+        return f"output {number}"
+    if feed.ended:
+        return f"output {number} (from a flush)"
+    place = feed.place(feed.index)
+    return f"output {number} (from item {feed.index}{', ' + place if place else ''})"

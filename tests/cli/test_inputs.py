@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import io
+import json
+import tracemalloc
+
+import pytest
+from helpers import chain_manifest
+
+from remotemedia.cli import main
+from remotemedia.cli.lines import JsonLines
+from remotemedia.errors import InputError
+
+
+def test_a_producer_takes_no_input(tmp_path, feed, capsys, plugins):
+    feed(iter(()))
+    manifest = chain_manifest(tmp_path, ("Numbers", {"n": 3}), ("PassThrough", {}))
+    assert main(["run", manifest]) == 0
+    assert capsys.readouterr().out == "0\n1\n2\n"
+    for name in ("-", manifest):
+        assert main(["run", manifest, "-i", name]) == 2
+        assert "node 'n0' is a producer" in capsys.readouterr().err
+
+
+def test_a_wav_file_gives_audio_blocks(tmp_path, capsys):
+    numpy = pytest.importorskip("numpy")
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / "a.WAV"
+    soundfile.write(path, numpy.zeros(20_000), 8000, format="WAV")
+    manifest = chain_manifest(tmp_path, ("PassThrough", {}))
+    assert main(["run", manifest, "-i", str(path), "--format", "repr"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("AudioBlock(samples=array(") for line in lines)
+    assert main(["run", manifest, "-i", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "sink 'n0', output 0 (from item 0): JSON cannot hold the item: Object of type ndarray" in err
+    assert "--format repr" in err
+
+
+def test_a_broken_wav_file_fails_the_run(tmp_path, capsys):
+    pytest.importorskip("soundfile")
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF----WAV?")
+    assert main(["run", chain_manifest(tmp_path, ("PassThrough", {})), "-i", str(path)]) == 1
+    assert "not a WAV file" in capsys.readouterr().err
+
+
+# --- constant memory ---
+
+
+def test_lines_are_pulled_one_by_one_and_answered_at_once(echo, feed, monkeypatch):
+    seen = []
+
+    class Out(io.BytesIO):
+        def write(self, data):
+            seen.append(f"out {json.loads(bytes(data))['input']}")
+            return len(data)
+
+    class Stdout(io.StringIO):
+        buffer = Out()
+
+    def lines():
+        for i in range(3):
+            seen.append(f"in {i}")
+            yield b"%d\n" % i
+
+    feed(lines())
+    monkeypatch.setattr("sys.stdout", Stdout())
+    assert main(["run", echo]) == 0
+    assert seen == ["in 0", "out 0", "in 1", "out 1", "in 2", "out 2"]
+
+
+def test_memory_does_not_grow_with_the_input(echo, feed, tmp_path, capsys):
+    def peak(count: int) -> int:
+        feed(b'"%0100d"\n' % i for i in range(count))
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        assert main(["run", echo, "-o", str(tmp_path / "out")]) == 0
+        return tracemalloc.get_traced_memory()[1] - before
+
+    tracemalloc.start()
+    try:
+        peak(100)
+        small, large = peak(2_000), peak(20_000)
+    finally:
+        tracemalloc.stop()
+    assert large - small < 100_000
+
+
+def test_only_what_remembers_knows_an_earlier_line():
+    for remember in (False, True):
+        lines = JsonLines([b"1\n", b"\n", b"2\n"], "f", remember=remember)
+        assert list(lines) == [1, 2]
+        assert lines.place(1) == "line 3 of f"
+        assert lines.place(0) == ("line 1 of f" if remember else None)
+        assert lines.place(2) is None
+        assert lines.ended
+        assert lines.position == 5
+
+
+def test_a_line_that_is_not_json_is_an_input_error():
+    with pytest.raises(InputError, match="line 1 of f is not JSON"):
+        list(JsonLines([b"x"], "f"))
