@@ -36,7 +36,7 @@ class LineWriter:
     live : bool
         Hand on each line at once: someone may be waiting for it.
     regular : bool
-        It is a regular file, empty so far.
+        It is a regular file; what it holds is of an earlier run, and given up by `begin`.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class LineWriter:
         self._encode = encode
         self._live = live
         self._regular = regular
+        self._stale = regular
         self._waiting = bytearray()
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
         self._whole = 0  # bytes that were written, whole lines all
@@ -56,6 +57,22 @@ class LineWriter:
     def count(self) -> int:
         """How many items were written."""
         return sum(self.counts.values())
+
+    def begin(self) -> None:
+        """Empty a regular file, if that was not done yet; `write` does it too.
+
+        Raises
+        ------
+        OutputError
+            It cannot be emptied.
+        """
+        if not self._stale:
+            return
+        try:
+            self._file.truncate(0)
+        except OSError as error:
+            raise self._failure(error) from error
+        self._stale = False  # after it: an interrupt between the two must not leave the rest of a longer file
 
     def write(self, sink: str, item: Any, feed: Feed | None) -> None:
         """Write an item that a sink emitted.
@@ -67,6 +84,8 @@ class LineWriter:
         BrokenPipeError
             Whoever read the output is gone.
         """
+        if self._stale:
+            self.begin()
         number = self.counts.get(sink, 0)
         try:
             line = self._encode(item)
@@ -96,9 +115,12 @@ class LineWriter:
             if self._regular:
                 self._take_back(piece)
             self._give_up()
-            raise OutputError(f"{self._name}: the output cannot be written: {error.strerror or error}") from error
+            raise self._failure(error) from error
         self._whole += len(piece)
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
+
+    def _failure(self, error: OSError) -> OutputError:
+        return OutputError(f"{self._name}: the output cannot be written: {error.strerror or error}")
 
     def _take_back(self, piece: bytearray) -> None:
         """Cut off the beginning of a line that went into the file without its end."""

@@ -1,0 +1,189 @@
+"""The files of a run, opened and compared before any is changed.
+
+A run must not write over what it reads, nor read what it writes. Whether two are the same file is asked of the open
+descriptors, standard input and output among them: a name may be a link, and the shell may have opened the file. Only
+regular files can be harmed; a terminal or ``/dev/null`` may well be both.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from itertools import chain, islice
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from remotemedia.cli.encode import encode_json, encode_repr
+from remotemedia.cli.failures import UsageError
+from remotemedia.cli.lines import Blocks, Feed, JsonLines
+from remotemedia.cli.writer import BUFFER_BYTES, LineWriter
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from contextlib import ExitStack
+
+    from remotemedia.manifest import Manifest
+
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")  # opened by its name, a file would be written from its beginning
+
+
+class Source(NamedTuple):
+    """Where the items of a run come from.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    size : int or None
+        Bytes, if all are there already; from a pipe or terminal each line is answered when it comes.
+    status : os.stat_result or None
+        Of a regular file.
+    """
+
+    feed: Feed
+    name: str
+    size: int | None
+    status: os.stat_result | None
+
+
+def open_source(options: argparse.Namespace, producers: list[str], stack: ExitStack) -> Source | None:
+    """Return the input, None for a pipeline of producers.
+
+    Raises
+    ------
+    UsageError
+        If the input cannot be opened, or producers are given one.
+    """
+    if producers:
+        if options.input is not None:
+            raise UsageError(
+                f"-i {options.input}: node {producers[0]!r} is a producer: the pipeline makes its own items"
+            )
+        return None
+    remember = options.on_error == "collect"  # errors of items long gone are told at the end
+    if options.input in (None, "-"):
+        if sys.stdin is None:
+            raise UsageError("standard input is closed; name a file: -i FILE")
+        return _source(JsonLines(sys.stdin.buffer, "<stdin>", remember=remember), "standard input", sys.stdin)
+    try:
+        file = stack.enter_context(open(options.input, "rb"))  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise UsageError(f"-i {options.input}: cannot be read: {_reason(error)}") from error
+    wav = options.input.lower().endswith(".wav")
+    feed = Blocks(options.input) if wav else JsonLines(file, options.input, remember=remember)
+    return _source(feed, f"-i {options.input}", file)
+
+
+def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source | None, stack: ExitStack) -> LineWriter:
+    """Return the output; what a file holds stays there until `LineWriter.begin`.
+
+    Raises
+    ------
+    UsageError
+        If it cannot be opened, or is read by this run: it is the input, the manifest, or a file that a param names.
+    """
+    encode = encode_json if options.format == "json" else encode_repr
+    live = source is not None and isinstance(source.feed, JsonLines) and source.size is None
+    if options.output in STANDARD_OUTPUT:
+        file = _stdout(stack)
+        _refuse_what_is_read(regular(file), "standard output", options, manifest, source)
+        return LineWriter(file, "<stdout>", encode, live=live or sys.stdout.isatty())
+    try:
+        raw, existed = _open(options.output)
+        file = stack.enter_context(open(raw, "wb", buffering=BUFFER_BYTES))  # noqa: SIM115
+    except (OSError, ValueError) as error:
+        raise UsageError(f"-o {options.output}: cannot be written: {_reason(error)}") from error
+    status = regular(file)
+    if existed:
+        _refuse_what_is_read(status, f"-o {options.output}", options, manifest, source)
+    return LineWriter(file, options.output, encode, live=live, regular=status is not None)
+
+
+def begun_by_first(items: Iterator[Any], begin: Callable[[], None]) -> Iterator[Any]:
+    """Give the items; `begin` is called once the first of them, or the end, is there."""
+    whole = chain(list(islice(items, 1)), items)
+    begin()
+    yield from whole
+
+
+def regular(file: IO[Any]) -> os.stat_result | None:
+    """Return the status of an open regular file; None for anything else."""
+    try:
+        status = os.fstat(file.fileno())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _source(feed: Feed, name: str, file: IO[Any]) -> Source:
+    status = regular(file)
+    return Source(feed, name, None if status is None else status.st_size, status)
+
+
+def _open(path: str) -> tuple[int, bool]:
+    """Return a descriptor of a file that keeps what it holds, and whether it was there before."""
+    flags = os.O_WRONLY | getattr(os, "O_BINARY", 0)
+    try:
+        return os.open(path, flags), True
+    except FileNotFoundError:
+        return os.open(path, flags | os.O_CREAT, 0o666), False
+
+
+def _stdout(stack: ExitStack) -> IO[bytes]:
+    """Return standard output with a buffer of its own; where it is no real file, as it is."""
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; name a file: -o FILE")
+    sys.stdout.flush()
+    try:
+        return stack.enter_context(open(sys.stdout.fileno(), "wb", buffering=BUFFER_BYTES, closefd=False))
+    except (OSError, ValueError):
+        return sys.stdout.buffer
+
+
+def _refuse_what_is_read(
+    status: os.stat_result | None, output: str, options: argparse.Namespace, manifest: Manifest, source: Source | None
+) -> None:
+    """Raise a UsageError if a regular output is a file that this run reads."""
+    if status is None:
+        return
+    reader = None
+    if source is not None and source.status is not None and os.path.samestat(source.status, status):
+        reader = f"the input, {source.name}"
+    elif _is_file(options.manifest, status):
+        reader = f"the manifest, {options.manifest}"
+    else:
+        reader = _param_that_names(status, manifest)
+    if reader is not None:
+        raise UsageError(f"{output}: it is read by this run ({reader}); write to another file")
+
+
+def _param_that_names(status: os.stat_result, manifest: Manifest) -> str | None:
+    """Return which param of which node names a file, None if none does.
+
+    What a node opens is its own affair; that a text which names the very file of the output is read as a path is the
+    likeliest thing by far.
+    """
+    for node in manifest.nodes:
+        for key, param in (node.params or {}).items():
+            waiting = [param]
+            while waiting:
+                value = waiting.pop()
+                if isinstance(value, dict):
+                    waiting += value.values()
+                elif isinstance(value, (list, tuple)):
+                    waiting += value
+                elif isinstance(value, str) and _is_file(value, status):
+                    return f"param {key!r} of node {node.id!r}"
+    return None
+
+
+def _is_file(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except (OSError, ValueError):  # ValueError: no path at all
+        return False
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
