@@ -178,3 +178,18 @@ def test_an_earlier_output_that_cannot_be_emptied_fails_the_run(folder, earlier,
     assert main(["run", "m", "-i", "j", "-o", "out"]) == 1
     assert capsys.readouterr().err == "remotemedia: error: out: the output cannot be written: Operation not permitted\n"
     assert kept(earlier)
+
+
+# --- a WAV file ---
+
+
+@pytest.mark.parametrize("missing", ["numpy", "soundfile"])
+def test_without_the_audio_extra_a_wav_file_says_what_to_install(earlier, monkeypatch, capsys, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    monkeypatch.delitem(sys.modules, "remotemedia.nodes.wav", raising=False)
+    Path("a.wav").write_bytes(b"RIFF")
+    assert main(["run", "m", "-i", "a.wav", "-o", "out"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"remotemedia: error: -i a.wav: a WAV file needs NumPy and soundfile (import of {missing} ")
+    assert told.endswith("; run: pip install 'remotemedia[audio]'\n")
+    assert kept(earlier)
