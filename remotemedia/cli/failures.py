@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 
+from remotemedia.cli.standard import tell
 from remotemedia.errors import RemoteMediaError, bounded_text
 
 DONE = 0
@@ -25,15 +25,15 @@ class OutputError(RemoteMediaError):
 def report(error: BaseException, message: str | None = None, *, with_traceback: bool = False) -> None:
     """Tell of an error on standard error: what was wrong, then its notes, indented."""
     if with_traceback:
-        sys.stderr.write("".join(traceback.format_exception(error)))
+        tell("".join(traceback.format_exception(error)))
     text = message or _text(error)
     lines = [*text.splitlines(), *(line for note in getattr(error, "__notes__", ()) for line in note.splitlines())]
-    sys.stderr.write("\n  ".join([f"remotemedia: {'' if message else 'error: '}{lines[0]}", *lines[1:]]) + "\n")
+    tell("\n  ".join([f"remotemedia: {'' if message else 'error: '}{lines[0]}", *lines[1:]]) + "\n")
 
 
 def warn(text: str) -> None:
     """Tell of something that stops nothing."""
-    sys.stderr.write("remotemedia: warning: " + "\n  ".join(text.splitlines()) + "\n")
+    tell("remotemedia: warning: " + "\n  ".join(text.splitlines()) + "\n")
 
 
 def _text(error: BaseException) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from remotemedia.cli.standard import tell
 from remotemedia.cli.tables import columns
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def tell_metrics(result: ExecutionResult, *, written: int | None = None) -> None
     for node_id, counts in metrics["nodes"].items():
         time_ms = f"{counts['time_ns'] / 1e6:.3f}" if "time_ns" in counts else "-"
         rows.append([node_id, *(str(counts[name]) for name in rows[0][1:7]), time_ms])
-    sys.stderr.write(f"remotemedia: {', '.join(parts)}\n{columns(rows, numbers=True)}")
+    tell(f"remotemedia: {', '.join(parts)}\n{columns(rows, numbers=True)}")
 
 
 def tell_failures(result: ExecutionResult, feed: Feed | None, options: argparse.Namespace) -> None:
@@ -46,4 +46,4 @@ def tell_failures(result: ExecutionResult, feed: Feed | None, options: argparse.
             lines += [f"    {line}" for line in error.traceback_text.splitlines()]
     if len(result.errors) > SHOWN:
         lines.append(f"  and {len(result.errors) - SHOWN} more")
-    sys.stderr.write("\n".join(lines) + "\n")
+    tell("\n".join(lines) + "\n")

@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from remotemedia import __version__
+from remotemedia.cli.standard import tell
+from remotemedia.cli.tables import flush_output, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ENGINES = ("cython", "reference")  # as in remotemedia.executor, which is not imported for --help
 POLICIES = ("stop", "skip", "collect")
-STATUSES = "exit status: 0 done, 1 the run failed, 2 bad usage or manifest, 130 interrupted"
+STATUSES = "exit status: 0 done, 1 the run failed, 2 bad usage or manifest, 130 interrupted, 141 output closed"
 
 
-def build_parser() -> argparse.ArgumentParser:
+class Exit(Exception):
+    """The command line was about itself alone, or wrong; all is said."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `Exit`, no SystemExit that a node could have raised; and says so when help cannot be written."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Tell the message, if there is one."""
+        if message:
+            tell(message)
+        raise Exit(status)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is sys.stderr:
+            tell(message)
+        else:
+            say([message.removesuffix("\n")])
+            flush_output()
+
+
+def build_parser() -> Parser:
     """Return the parser; ``options.command`` is the function to call."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="remotemedia", description="Run pipelines of nodes that a manifest describes.", epilog=STATUSES
     )
     parser.add_argument("--version", action="version", version=f"remotemedia {__version__}")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--traceback", action="store_true", help="show the Python traceback of an error too")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

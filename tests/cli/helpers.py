@@ -24,10 +24,14 @@ class Odd(rm.NodeExecutor):
     PARAMS = {"give": "a Python expression over item"}
     def initialize(self, context):
         self.give = context.params.get("give", "item")
+        self.last = context.params.get("last", "None")
+        if "signal" in context.params:
+            signal.raise_signal(context.params["signal"])
     def process(self, item):
         return eval(self.give)
     def cleanup(self):
         print("cleaned up", file=sys.stderr)
+        eval(self.last)
 
 class Numbers:
     '''Count to n.'''
