@@ -1,7 +1,7 @@
 """The command line ``remotemedia``: run, validate, nodes, graph.
 
 Exit status: 0 done; 1 the run failed; 2 bad usage or manifest (or a file that cannot be read, or a package that is
-not installed); 130 after Ctrl-C; 141 when whoever read the output went
+not installed); 128 + n after signal n (130 Ctrl-C, 143 SIGTERM, 129 SIGHUP); 141 when whoever read the output went
 away. A failure is one block on standard error. Every command is a module of this folder with a function
 ``(options) -> exit status``.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from remotemedia.cli.failures import BROKEN_PIPE, FAILED, INTERRUPTED, USAGE, UsageError, report
+from remotemedia.cli.failures import BROKEN_PIPE, FAILED, SIGNALLED, USAGE, UsageError, report
 from remotemedia.cli.parser import Exit, build_parser
+from remotemedia.cli.signals import number_of, orderly_end, told
 from remotemedia.cli.standard import settle, silence, standard_streams
 from remotemedia.cli.tables import flush_output
 from remotemedia.errors import ManifestError, RegistryError
@@ -37,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status.
     """
     try:
-        with standard_streams():
+        with standard_streams(), orderly_end():
             return _main(argv)
-    except KeyboardInterrupt:  # one more, while the first was being told
-        return INTERRUPTED
+    except KeyboardInterrupt as error:  # one more, while the first was being told
+        return SIGNALLED + number_of(error)
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -55,8 +56,8 @@ def _main(argv: Sequence[str] | None) -> int:
         silence(sys.stdout)
         return BROKEN_PIPE
     except KeyboardInterrupt as error:
-        report(error, "interrupted", with_traceback=with_traceback)
-        return INTERRUPTED
+        report(error, told(error), with_traceback=with_traceback)
+        return SIGNALLED + number_of(error)
     except (UsageError, ManifestError, RegistryError, ImportError) as error:
         report(error, with_traceback=with_traceback)
         return USAGE

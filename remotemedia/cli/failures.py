@@ -10,7 +10,7 @@ from remotemedia.errors import RemoteMediaError, bounded_text
 DONE = 0
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 130  # 128 + SIGINT, as a shell says it
+SIGNALLED = 128  # plus the number of the signal, as a shell says it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 

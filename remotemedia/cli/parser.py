@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("cython", "reference")  # as in remotemedia.executor, which is not imported for --help
 POLICIES = ("stop", "skip", "collect")
-STATUSES = "exit status: 0 done, 1 the run failed, 2 bad usage or manifest, 130 interrupted, 141 output closed"
+STATUSES = "exit status: 0 done, 1 the run failed, 2 bad usage or manifest, 141 output closed, 128 + n after signal n"
 
 
 class Exit(Exception):

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers import odd, start
+from helpers import chain_manifest, environment, odd, start
 
 from remotemedia.cli import main
 
@@ -23,16 +25,96 @@ def test_an_interrupt_cleans_up_and_is_130(tmp_path, feed, capsys, plugins):
     assert capsys.readouterr() == ("1\n", "cleaned up\nremotemedia: interrupted\n")
 
 
-@pytest.mark.parametrize("again", range(5))  # the signal comes while the line is being written, or after
-def test_control_c_while_waiting_for_input(tmp_path, plugins, again):
+SIGNALS = pytest.mark.parametrize(
+    ("number", "message"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM"), (signal.SIGHUP, "ended by SIGHUP")],
+)
+
+
+@SIGNALS
+@pytest.mark.parametrize("again", range(3))  # the signal comes while the line is being written, or after
+def test_a_signal_while_waiting_for_input(tmp_path, plugins, again, number, message):
     process = start("run", odd(tmp_path, "item"), site=plugins)
     process.stdin.write(b"1\n")
     process.stdin.flush()
     assert process.stdout.readline() == b"1\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert (out, err) == (b"", b"cleaned up\nremotemedia: interrupted\n")
+    assert process.returncode == 128 + number
+    assert (out, err) == (b"", f"cleaned up\nremotemedia: {message}\n".encode())
+
+
+@SIGNALS
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_a_signal_inside_a_node_keeps_what_was_finished(tmp_path, plugins, capsys, number, message, engine):
+    (tmp_path / "in").write_text("1\n2\n3\n")
+    manifest = odd(tmp_path, f"item if item == 1 else signal.raise_signal({int(number)})")
+    out = tmp_path / "out"
+    command = ["run", manifest, "-i", str(tmp_path / "in"), "-o", str(out), "--engine", engine]
+    assert main(command) == 128 + number
+    assert out.read_text() == "1\n"
+    assert capsys.readouterr().err == f"cleaned up\nremotemedia: {message}\n"
+
+
+@SIGNALS
+def test_a_signal_before_the_first_item_keeps_an_earlier_output(tmp_path, plugins, number, message):
+    out = tmp_path / "out"
+    out.write_text("earlier")
+    process = start("run", odd(tmp_path, "item"), "-o", str(out), "--param", f"n1.signal={int(number)}", site=plugins)
+    assert process.communicate(timeout=60)[1] == f"cleaned up\nremotemedia: {message}\n".encode()
+    assert process.returncode == 128 + number
+    assert out.read_text() == "earlier"
+
+
+def test_a_second_signal_during_the_cleanup_ends_it_too(tmp_path, plugins):
+    manifest = chain_manifest(tmp_path, ("Odd", {}), ("Odd", {"last": "signal.raise_signal(signal.SIGTERM)"}))
+    process = start("run", manifest, site=plugins)
+    process.stdin.write(b"1\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"1\n"
+    process.send_signal(signal.SIGTERM)
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == 143
+    assert err.count(b"cleaned up\n") == 2
+    assert err.startswith(b"cleaned up\ncleaned up\nremotemedia: ended by SIGTERM\n")
+    assert b"Traceback" not in err
+
+
+def test_a_signal_that_was_ignored_stays_ignored(tmp_path, plugins):
+    manifest = odd(tmp_path, "(signal.raise_signal(signal.SIGHUP), item)[1]")
+    command = [sys.executable, "-m", "remotemedia", "run", manifest]
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "-", *command]
+    done = subprocess.run(nohup, env=environment(plugins), input=b"1\n", capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"1\n")
+
+
+def test_handlers_are_as_before_and_only_the_main_thread_sets_any(tmp_path, feed, capsys, plugins):
+    def mine(number, frame):
+        raise AssertionError
+
+    def handler_within():
+        feed(b"1\n")
+        assert main(["run", odd(tmp_path, "repr(signal.getsignal(signal.SIGTERM))")]) == 0
+        return capsys.readouterr().out
+
+    kept = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        assert "_stop" in handler_within()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        with ThreadPoolExecutor(1) as pool:
+            assert "SIG_DFL" in pool.submit(handler_within).result(60)
+        signal.signal(signal.SIGTERM, mine)
+        assert "mine" in handler_within()
+        assert signal.getsignal(signal.SIGTERM) == mine
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+
+
+@SIGNALS
+def test_a_signal_ends_every_command(monkeypatch, capsys, number, message):
+    monkeypatch.setattr("remotemedia.cli.nodes.NodeRegistry", lambda: signal.raise_signal(number))
+    assert main(["nodes"]) == 128 + number
+    assert capsys.readouterr() == ("", f"remotemedia: {message}\n")
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(tmp_path, plugins):
