@@ -61,17 +61,16 @@ def open_source(options: argparse.Namespace, producers: list[str], stack: ExitSt
                 f"-i {options.input}: node {producers[0]!r} is a producer: the pipeline makes its own items"
             )
         return None
-    remember = options.on_error == "collect"  # errors of items long gone are told at the end
     if options.input in (None, "-"):
         if sys.stdin is None:
             raise UsageError("standard input is closed; name a file: -i FILE")
-        return _source(JsonLines(sys.stdin.buffer, "<stdin>", remember=remember), "standard input", sys.stdin)
+        return _source(JsonLines(sys.stdin.buffer, "<stdin>"), "standard input", sys.stdin)
     try:
         file = stack.enter_context(open(options.input, "rb"))  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise UsageError(f"-i {options.input}: cannot be read: {_reason(error)}") from error
     wav = options.input.lower().endswith(".wav")
-    feed = Blocks(options.input) if wav else JsonLines(file, options.input, remember=remember)
+    feed = Blocks(options.input) if wav else JsonLines(file, options.input)
     return _source(feed, f"-i {options.input}", file)
 
 

@@ -6,7 +6,6 @@ the one it came from, since a stream gives all outputs of an item before it pull
 
 from __future__ import annotations
 
-from array import array
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,18 +52,15 @@ class JsonLines:
         Lines; the next is asked for when the pipeline asks for its item.
     name : str
         What messages call the file.
-    remember : bool
-        Know the line of every item (8 bytes each), not only of the last one.
     """
 
-    def __init__(self, file: Iterable[bytes], name: str, *, remember: bool = False) -> None:
+    def __init__(self, file: Iterable[bytes], name: str) -> None:
         self.index = -1
         self.ended = False
         self.position = 0
         self._file = file
         self._name = name
         self._line = 0
-        self._lines = array("Q") if remember else None
 
     def __iter__(self) -> Iterator[Any]:
         """Give the items.
@@ -89,15 +85,11 @@ class JsonLines:
             except RecursionError as error:
                 raise InputError(f"line {self._line} of {self._name} is nested too deep") from error
             self.index += 1
-            if self._lines is not None:
-                self._lines.append(self._line)
             yield item
         self.ended = True
 
     def place(self, index: int) -> str | None:
-        """Return the line of an item, if it is known."""
-        if self._lines is not None:
-            return f"line {self._lines[index]} of {self._name}" if index < len(self._lines) else None
+        """Return the line of an item if it was pulled last: no other is kept."""
         return f"line {self._line} of {self._name}" if index == self.index else None
 
 

@@ -11,22 +11,24 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.cli.dropped import Dropped
 from remotemedia.cli.failures import DONE, OutputError, UsageError
 from remotemedia.cli.files import Source, begun_by_first, open_source, open_writer
 from remotemedia.cli.lines import Feed, JsonLines
 from remotemedia.cli.manifests import load_manifest, read_param
-from remotemedia.cli.metrics import tell_failures, tell_metrics
+from remotemedia.cli.metrics import tell_metrics
 from remotemedia.cli.progress import Progress
 from remotemedia.cli.writer import LineWriter
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
 from remotemedia.executor import Executor
 from remotemedia.registry import NodeRegistry
+from remotemedia.result import ExecutionStatus
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from remotemedia._core.session import Stream
+    from remotemedia._core.session import Session
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,25 +40,25 @@ def run(options: argparse.Namespace) -> int:
         source = open_source(options, producers, stack)
         writer = open_writer(options, manifest, source, stack)
         feed = source.feed if source is not None else None
-        stream = executor.stream(
+        dropped = Dropped(options.on_error, feed, with_traceback=options.traceback)
+        session = executor.open(
             manifest,
-            None if source is None else begun_by_first(_with_progress(source, options, stack), writer.begin),
-            with_node=True,
             error_policy=options.on_error,
+            on_error=dropped.add if options.on_error == "collect" else None,
             metrics="time" if options.metrics else "counts",
         )
+        items = None if source is None else begun_by_first(_with_progress(source, options, stack), writer.begin)
+        status = ExecutionStatus.FAILED
         try:
-            pump(stream, writer, feed)
+            status = pump(session, items, writer, feed)
         except RemoteMediaError as error:
             _add_place(error, feed)
-            if options.metrics and error.partial is not None:
-                tell_metrics(error.partial)
             raise
-        stack.pop_all().close()  # the progress bar is gone before anything is told
-    result = stream.result
-    tell_failures(result, feed, options)
-    if options.metrics:
-        tell_metrics(result, written=writer.count)
+        finally:
+            stack.close()  # the progress bar is gone before anything is told
+            dropped.tell(session.metrics())
+            if options.metrics:
+                tell_metrics(session.metrics(), status, executor.engine, writer.count)
     return DONE
 
 
@@ -68,14 +70,16 @@ def make_executor(engine: str | None) -> Executor:
         raise UsageError(str(error)) from error
 
 
-def pump(stream: Stream, writer: LineWriter, feed: Feed | None) -> None:
-    """Write all that comes out of a stream; what was finished is handed on however it ends."""
+def pump(session: Session, items: Iterable[Any] | None, writer: LineWriter, feed: Feed | None) -> ExecutionStatus:
+    """Write all that comes out; what was finished is handed on however it ends. Return the status of the run."""
     try:
-        with stream:
+        # the session is left first: it ends with the error that leaves it, those of cleanups attached
+        with session.stream(items, with_node=True) as stream, session:
             for sink, item in stream:
                 writer.write(sink, item, feed)
         writer.begin()
         writer.flush()
+        return stream.result.status
     except BrokenPipeError:
         raise
     except BaseException as error:

@@ -33,6 +33,14 @@ class Odd(rm.NodeExecutor):
         print("cleaned up", file=sys.stderr)
         eval(self.last)
 
+class Sticky(rm.NodeExecutor):
+    def process(self, item):
+        try:
+            yield item
+            yield item
+        except GeneratorExit:
+            raise ValueError("left early")
+
 class Numbers:
     '''Count to n.'''
     def initialize(self, context):
@@ -76,7 +84,7 @@ def install_plugin(folder: Path, broken: bool = False) -> Path:
     info.mkdir(parents=True)
     (site / "oddities.py").write_text(PLUGIN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: oddities\nVersion: 1.0\n")
-    points = "[remotemedia.nodes]\nOdd = oddities:Odd\nNumbers = oddities:Numbers\n"
+    points = "[remotemedia.nodes]\nOdd = oddities:Odd\nNumbers = oddities:Numbers\nSticky = oddities:Sticky\n"
     (info / "entry_points.txt").write_text(points + ("Gone = no_such_module:Gone\n" if broken else ""))
     return site
 

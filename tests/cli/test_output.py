@@ -39,6 +39,19 @@ def test_what_json_cannot_hold_fails_with_sink_and_item(tmp_path, feed, capsys, 
     assert message in err
 
 
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_the_first_error_is_told_first_and_those_of_cleanups_below(tmp_path, feed, capsys, plugins, engine):
+    feed(b"1\n")
+    manifest = chain_manifest(tmp_path, ("Sticky", {}), ("Odd", {"give": "{1}"}))
+    assert main(["run", manifest, "--engine", engine]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "cleaned up"
+    assert lines[1].startswith("remotemedia: error: sink 'n1', output 0 (from item 0, line 1 of <stdin>): JSON cannot")
+    assert "while cleaning up: " in lines[2]
+    assert "left early" in lines[2]
+    assert len(lines) == 3
+
+
 def test_an_output_of_a_flush_is_named_as_such(tmp_path, feed, capsys, plugins):
     feed(b"1\n2\n")
     manifest = chain_manifest(tmp_path, ("Batcher", {"size": 3}), ("Odd", {"give": "{1}"}))

@@ -87,6 +87,39 @@ def test_collect_tells_twenty_failures_at_most(tmp_path, feed, capsys):
     assert lines[-1] == "  and 30 more"
 
 
+def test_collect_tells_twenty_tracebacks_too_if_asked(tmp_path, feed, capsys, plugins):
+    feed(b"1\n" * 50)
+    assert main(["run", odd(tmp_path, "item.nothing"), "--on-error", "collect", "--traceback"]) == 0
+    err = capsys.readouterr().err
+    assert err.count("    Traceback (most recent call last)") == 20
+    assert err.endswith("  and 30 more\n")
+
+
+@pytest.mark.parametrize("policy", ["skip", "collect"])
+@pytest.mark.parametrize("last", [b"{", b"0"])
+def test_what_was_dropped_is_told_when_the_run_fails_later(tmp_path, feed, capsys, plugins, policy, last):
+    feed(b'1\n\n"x"\nnull\n2\n' + last)
+    manifest = chain_manifest(tmp_path, ("Multiply", {"multiplier": 1}), ("Odd", {"give": "item or {1}"}))
+    assert main(["run", manifest, "--on-error", policy]) == 1
+    out, err = capsys.readouterr()
+    assert out == "1\n2\n"
+    lines = err.splitlines()
+    assert lines[:2] == ["cleaned up", f"remotemedia: 2 failed and dropped (--on-error {policy})"]
+    if policy == "collect":
+        assert lines[2].startswith("  line 3 of <stdin>: node 'n0' (Multiply) failed in process at item 1: ")
+        assert lines[3].startswith("  line 4 of <stdin>: item 2 is None")
+    assert lines[-1].startswith("remotemedia: error: ")
+
+
+def test_what_was_dropped_is_told_after_an_interrupt(tmp_path, feed, capsys, plugins):
+    feed(b"null\n1\n")
+    assert main(["run", odd(tmp_path, "signal.raise_signal(signal.SIGINT)"), "--on-error", "collect"]) == 130
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["cleaned up", "remotemedia: 1 failed and dropped (--on-error collect)"]
+    assert lines[2].startswith("  line 1 of <stdin>: item 0 is None")
+    assert lines[3:] == ["remotemedia: interrupted"]
+
+
 def test_skip_tells_how_many(tmp_path, feed, capsys):
     feed(b"null\n1\n")
     assert main(["run", chain_manifest(tmp_path, ("PassThrough", {})), "--on-error", "skip"]) == 0
