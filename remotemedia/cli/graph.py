@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from typing import TYPE_CHECKING
 
 from remotemedia.cli.failures import DONE
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from remotemedia.manifest import Manifest
+
+BRANCH = "├─ "
+DEEPEST = 30  # branches below branches
 
 
 def graph(options: argparse.Namespace) -> int:
@@ -47,22 +51,37 @@ def dot(manifest: Manifest) -> Iterator[str]:
 
 
 def tree(manifest: Manifest) -> Iterator[str]:
-    """Give a tree below each source; what several branches lead to is drawn at the first, and named at the others."""
+    """Give a tree below each source; what several branches lead to is drawn at the first, and named at the others.
+
+    An only successor stands below its node with an arrow, not indented, and branches below `DEEPEST` others are drawn
+    at the left again: a line's length does not grow with the graph.
+    """
     types = {node.id: node.node_type for node in manifest.nodes}
     drawn: set[str] = set()
-    # node, what stands before its line, and before those of its successors
-    waiting = [(node_id, "", "") for node_id in reversed(manifest.graph.sources)]
-    while waiting:
-        node_id, before, below = waiting.pop()
-        if node_id in drawn:
-            yield f"{before}{node_id} (see above)"
+    roots = deque(manifest.graph.sources)
+    while roots:
+        root = roots.popleft()
+        if root in drawn:  # it was too deep at one place, and not at another
             continue
-        drawn.add(node_id)
-        yield f"{before}{node_id} ({_one_line(types[node_id])})"
-        successors = list(manifest.graph.successors(node_id))
-        branches = [(s, f"{below}├─ ", f"{below}│  ") for s in successors[:-1]]
-        branches += [(s, f"{below}└─ ", f"{below}   ") for s in successors[-1:]]
-        waiting += reversed(branches)
+        waiting = [(root, "", "")]  # node, what stands before its line, and before those of its successors
+        while waiting:
+            node_id, before, below = waiting.pop()
+            if node_id in drawn:
+                yield f"{before}{node_id} (see above)"
+                continue
+            if len(below) > len(BRANCH) * DEEPEST:
+                yield f"{before}{node_id} (see below)"
+                roots.append(node_id)
+                continue
+            drawn.add(node_id)
+            yield f"{before}{node_id} ({_one_line(types[node_id])})"
+            successors = list(manifest.graph.successors(node_id))
+            if len(successors) == 1:
+                waiting.append((successors[0], f"{below}↓ ", below))
+                continue
+            branches = [(s, below + BRANCH, f"{below}│  ") for s in successors[:-1]]
+            branches += [(s, f"{below}└─ ", f"{below}   ") for s in successors[-1:]]
+            waiting += reversed(branches)
 
 
 def _mermaid_text(text: str) -> str:

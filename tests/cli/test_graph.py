@@ -14,11 +14,13 @@ flowchart LR
     n1["end<br/>My#34;Node#93;"]
     n2["b-2<br/>Echo"]
     n3["join<br/>Echo"]
-    n4["alone<br/>Echo"]
+    n4["last<br/>Echo"]
+    n5["alone<br/>Echo"]
     n0 --> n1
     n0 --> n2
     n1 --> n3
     n2 --> n3
+    n3 --> n4
 """
 DOT = """\
 digraph "test" {
@@ -28,28 +30,31 @@ digraph "test" {
     "end" [label="end\\nMy\\"Node]"];
     "b-2" [label="b-2\\nEcho"];
     "join" [label="join\\nEcho"];
+    "last" [label="last\\nEcho"];
     "alone" [label="alone\\nEcho"];
     "in" -> "end";
     "in" -> "b-2";
     "end" -> "join";
     "b-2" -> "join";
+    "join" -> "last";
 }
 """
 TREE = """\
 in (PassThrough)
 ├─ end (My"Node])
-│  └─ join (Echo)
+│  ↓ join (Echo)
+│  ↓ last (Echo)
 └─ b-2 (Echo)
-   └─ join (see above)
+   ↓ join (see above)
 alone (Echo)
 """
 
 
 @pytest.fixture
 def manifest(tmp_path):
-    types = {"in": "PassThrough", "end": 'My"Node]', "b-2": "Echo", "join": "Echo", "alone": "Echo"}
+    types = {"in": "PassThrough", "end": 'My"Node]', "b-2": "Echo", "join": "Echo", "last": "Echo", "alone": "Echo"}
     nodes = [{"id": i, "node_type": t} for i, t in types.items()]
-    return write_manifest(tmp_path, nodes, "in end, in b-2, end join, b-2 join")
+    return write_manifest(tmp_path, nodes, "in end, in b-2, end join, b-2 join, join last")
 
 
 @pytest.mark.parametrize(("name", "text"), [("mermaid", MERMAID), ("dot", DOT), ("text", TREE)])
@@ -58,12 +63,40 @@ def test_a_graph_is_drawn(manifest, capsys, name, text):
     assert capsys.readouterr() == (text, "")
 
 
-def test_a_deep_graph_needs_no_recursion(tmp_path, capsys):
-    count = 2000
-    nodes = [{"id": f"n{i}", "node_type": "Echo"} for i in range(count)]
-    path = write_manifest(tmp_path, nodes, ", ".join(f"n{i} n{i + 1}" for i in range(count - 1)))
+def drawn(folder, connections, capsys):
+    """The lines of a graph, one node for each end of a connection."""
+    ids = dict.fromkeys(i for pair in connections.split(", ") for i in pair.split())
+    path = write_manifest(folder, [{"id": i, "node_type": "Echo"} for i in ids], connections)
     assert main(["graph", path]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == count
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_long_chain_stays_at_the_left(tmp_path, capsys):
+    lines = drawn(tmp_path, ", ".join(f"n{i} n{i + 1}" for i in range(9_999)), capsys)
+    assert lines[:2] == ["n0 (Echo)", "↓ n1 (Echo)"]
+    assert lines[-1] == "↓ n9999 (Echo)"
+    assert len(lines) == 10_000
+
+
+@pytest.mark.parametrize("leaf_first", [True, False])
+def test_branches_below_branches_take_little_room(tmp_path, capsys, leaf_first):
+    def pair(i):
+        pairs = f"n{i} n{i + 1}", f"n{i} leaf{i}"
+        return ", ".join(reversed(pairs) if leaf_first else pairs)
+
+    count = 5_000
+    lines = drawn(tmp_path, ", ".join(map(pair, range(count))), capsys)
+    assert max(map(len, lines)) < 150
+    assert {line.lstrip("↓│├└─ ").removesuffix(" (Echo)") for line in lines if "below" not in line} == {
+        f"{name}{i}" for name, last in (("n", count + 1), ("leaf", count)) for i in range(last)
+    }
+
+
+def test_what_lies_too_deep_is_drawn_below(tmp_path, capsys):
+    lines = drawn(tmp_path, ", ".join(f"n{i} n{i + 1}, n{i} m{i}, m{i} n{i + 1}" for i in range(60)), capsys)
+    (at,) = (i for i, line in enumerate(lines) if line.endswith("n31 (see below)"))
+    assert lines.index("n31 (Echo)") > at
+    assert sum(line.endswith("(Echo)") for line in lines) == 121
 
 
 def test_a_terminal_without_unicode_gets_escapes(manifest, monkeypatch):
