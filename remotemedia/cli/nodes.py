@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from remotemedia.cli.failures import DONE, warn
-from remotemedia.cli.tables import columns, say
+from remotemedia.cli.tables import columns, say, say_json
 from remotemedia.errors import RegistryError
 from remotemedia.registry import NodeRegistry
 
@@ -49,8 +48,11 @@ def nodes(options: argparse.Namespace) -> int:
                     faults[name] = str(error)
         for name in sorted(faults):
             warn(faults[name])
-    show = {"json": as_json, "table": as_table, "text": as_text}[options.format]
-    say(show(described, options.name is not None))
+    if options.format == "json":
+        objects = [entry._asdict() for entry in described]
+        say_json(objects if options.name is None else objects[0])
+    else:
+        say((as_table if options.format == "table" else as_text)(described))
     return DONE
 
 
@@ -69,13 +71,7 @@ def describe(registry: NodeRegistry, name: str) -> Described:
     return Described(name, description, {str(key): str(text) for key, text in params.items()})
 
 
-def as_json(described: list[Described], single: bool) -> list[str]:
-    """Return JSON: an object for one type, else an array of them."""
-    objects = [entry._asdict() for entry in described]
-    return [json.dumps(objects[0] if single else objects, indent=2, ensure_ascii=False)]
-
-
-def as_table(described: list[Described], single: bool) -> list[str]:
+def as_table(described: list[Described]) -> list[str]:
     """Return a row for each type, params by name."""
     rows = [["node type", "params", "description"]]
     for entry in described:
@@ -84,7 +80,7 @@ def as_table(described: list[Described], single: bool) -> list[str]:
     return columns(rows).splitlines()
 
 
-def as_text(described: list[Described], single: bool) -> list[str]:
+def as_text(described: list[Described]) -> list[str]:
     """Return a paragraph for each type: its description, then its params."""
     lines = []
     for entry in described:

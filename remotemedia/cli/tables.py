@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remotemedia.cli.failures import OutputError, UsageError
 from remotemedia.cli.standard import write
@@ -46,6 +48,17 @@ def say(lines: Iterable[str]) -> None:
         raise
     except OSError as error:
         raise _full(error) from error
+
+
+def say_json(value: Any) -> None:
+    """Write a value as JSON to standard output, as `say` does; what cannot be UTF-8 there is escaped as JSON has it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        readable = codecs.lookup(getattr(sys.stdout, "encoding", None) or "utf-8").name == "utf-8"
+        text.encode()  # a file name of other bytes cannot be
+    except (LookupError, UnicodeEncodeError):
+        readable = False
+    say([text if readable else json.dumps(value, indent=2)])
 
 
 def flush_output() -> None:

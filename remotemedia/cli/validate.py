@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.cli.failures import DONE, USAGE, UsageError
 from remotemedia.cli.manifests import read_manifest
 from remotemedia.cli.run import make_executor
-from remotemedia.cli.tables import say
+from remotemedia.cli.tables import say, say_json
 from remotemedia.errors import ManifestError, RegistryError
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def validate(options: argparse.Namespace) -> int:
     with make_executor(None) as executor:
         reports = [check(path, executor) for path in options.manifests]
     if options.format == "json":
-        say([json.dumps(reports, indent=2, ensure_ascii=False)])
+        say_json(reports)
     else:
         for report in reports:
             say(as_text(report))

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
-from helpers import chain_manifest, write_manifest
+import pytest
+from helpers import chain_manifest, environment, write_manifest
 
 from remotemedia.cli import main
 
@@ -54,3 +58,23 @@ def test_faults_that_only_the_nodes_show(tmp_path, capsys, plugins):
     out = capsys.readouterr().out
     assert "'b'" in out
     assert "produce" in out
+
+
+@pytest.mark.parametrize(
+    "encoding", ["ascii", "latin-1", "utf-8", "ascii:backslashreplace", "utf-16", "utf-8:surrogateescape"]
+)
+@pytest.mark.parametrize("name", ["nopé.json", "日本.json", "broken\udce9.json", "a\\b\u2028.json"])
+def test_json_is_json_in_every_encoding(encoding, name):
+    command = [sys.executable, "-m", "remotemedia", "validate", "--format", "json", os.fsencode(name)]
+    done = subprocess.run(command, env={**environment(), "PYTHONIOENCODING": encoding}, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, b"")
+    text = done.stdout.decode("utf-16" if encoding == "utf-16" else "utf-8")
+    assert json.loads(text)[0]["file"] == name
+    if encoding == "utf-8" and name.isprintable():
+        assert name in text.replace("\\\\", "\\")
+
+
+def test_text_is_escaped_where_the_encoding_lacks_it():
+    command = [sys.executable, "-m", "remotemedia", "validate", "nopé.json"]
+    done = subprocess.run(command, env={**environment(), "PYTHONIOENCODING": "ascii"}, capture_output=True, timeout=60)
+    assert done.stdout.startswith(b"nop\\xe9.json: the manifest cannot be read: ")
