@@ -62,7 +62,7 @@ def describe(registry: NodeRegistry, name: str) -> Described:
         description = registry.info(name).description
     except RegistryError:
         raise
-    except Exception as error:  # its `info` raised
+    except (Exception, SystemExit) as error:  # its code raised, or would end the program
         raise RegistryError(f"node type {name!r} cannot be described: {type(error).__name__}: {error}") from error
     factory: Any = registry.entry(name).factory
     params = getattr(factory if isinstance(factory, type) else registry.create(name), "PARAMS", None)

@@ -52,9 +52,10 @@ def test_plugins_are_listed_and_broken_ones_told_of(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("fault", ["__init__", "info"])
-def test_a_type_that_cannot_be_described_does_not_hide_the_others(monkeypatch, capsys, fault):
+@pytest.mark.parametrize("error", [OSError, SystemExit])
+def test_a_type_that_cannot_be_described_does_not_hide_the_others(monkeypatch, capsys, fault, error):
     def fail(*_):
-        raise OSError("no licence")
+        raise error("no licence")
 
     broken = type("Broken", (rm.NodeExecutor,), {fault: fail})
     registry = rm.NodeRegistry()
