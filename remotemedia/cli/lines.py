@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from remotemedia.cli.decode import fault_of
 from remotemedia.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,10 +81,8 @@ class JsonLines:
                 continue
             try:
                 item = decode(text)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                raise InputError(f"line {self._line} of {self._name} is not JSON: {error}") from error
-            except RecursionError as error:
-                raise InputError(f"line {self._line} of {self._name} is nested too deep") from error
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise InputError(f"line {self._line} of {self._name} {fault_of(text, error)}") from error
             self.index += 1
             yield item
         self.ended = True

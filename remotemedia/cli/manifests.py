@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from remotemedia.cli.decode import fault_of
 from remotemedia.cli.failures import UsageError, warn
 from remotemedia.errors import ManifestError, ManifestWarning, bounded_repr
 from remotemedia.manifest import Manifest
@@ -37,11 +38,12 @@ def read_param(text: str) -> Param:
     shown = bounded_repr(text)
     if not (equals and dot and node_id and key):
         raise UsageError(f"--param {shown}: write NODE.KEY=JSON, as in --param scale.factor=2.5")
+    encoded = value.encode("utf-8", "surrogateescape")
     try:
-        return Param(node_id, key, msgspec.json.decode(value.encode("utf-8", "surrogateescape")))
+        return Param(node_id, key, msgspec.json.decode(encoded))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         hint = f"; a string has double quotes: --param '{place}=\"{value}\"'" if value.isidentifier() else ""
-        raise UsageError(f"--param {shown}: the value is not JSON: {error}{hint}") from error
+        raise UsageError(f"--param {shown}: the value {fault_of(encoded, error)}{hint}") from error
 
 
 def load_manifest(path: str, params: Iterable[Param] = ()) -> Manifest:

@@ -57,6 +57,35 @@ def test_a_line_that_is_not_json_ends_the_run_under_any_policy(echo, feed, capsy
     assert "line 2 of <stdin> is " in err
 
 
+@pytest.mark.parametrize(
+    ("line", "half"),
+    [
+        (rb'"\ud800"', "ud800"),
+        (rb'{"a": "\uDBFFabc"}', "uDBFF"),
+        (rb'["\udc00"]', "udc00"),
+        (rb'"\ud83d\ude00 \ud83d\u0041"', "ud83d"),
+        (rb'"\\\\\udfff"', "udfff"),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named(echo, feed, capsys, line, half):
+    feed(b"1\n\n" + line + b"\n")
+    assert main(["run", echo]) == 1
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert err == (
+        f"remotemedia: error: line 3 of <stdin> holds a lone surrogate (\\{half}), which no UTF-8 text can hold\n"
+    )
+
+
+@pytest.mark.parametrize("line", [rb'"\\ud800', rb'{"\ud83d\ude00"', rb'["\ud800"', rb'"\ud8"'])
+def test_other_faults_of_a_line_with_escapes_are_told_as_such(echo, feed, capsys, line):
+    feed(line)
+    assert main(["run", echo]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("remotemedia: error: line 1 of <stdin> is not JSON: ")
+    assert "surrogate" not in err or "ud8" not in err
+
+
 def test_a_null_line_is_refused_by_its_line_number(echo, feed, capsys):
     feed(b"1\n\nnull\n2\n")
     assert main(["run", echo]) == 1
