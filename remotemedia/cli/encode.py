@@ -6,17 +6,31 @@ import json
 import re
 from typing import Any
 
+from remotemedia.errors import bounded_repr, bounded_text
+
 
 class ReprError(Exception):
     """The repr of an item raised."""
 
 
 def encode_repr(item: Any) -> bytes:
-    """Return the repr of an item, on one line."""
+    """Return the repr of an item, on one line.
+
+    Where Python gives none, for an integer of too many digits (4300) or containers nested too deep, the item is
+    described in at most 200 characters.
+
+    Raises
+    ------
+    ReprError
+        The item's own ``__repr__`` raised.
+    """
     try:
         text = repr(item)
     except Exception as error:
-        raise ReprError(f"the repr of a {type(item).__name__} raised {type(error).__name__}: {error}") from error
+        if not (isinstance(error, RecursionError) or "set_int_max_str_digits" in bounded_text(error)):
+            kind, reason = type(error).__name__, bounded_text(error)
+            raise ReprError(f"the repr of a {type(item).__name__} raised {kind}: {reason}") from error
+        text = bounded_repr(item)
     return re.sub(r"\s*[\r\n]\s*", " ", text).encode("utf-8", "backslashreplace")
 
 
@@ -61,5 +75,7 @@ def fault(error: Exception) -> str:
     """Return why an item has no line, from what its encoder raised."""
     if isinstance(error, ReprError):
         return str(error)
-    reason = "it is nested too deep" if isinstance(error, RecursionError) else str(error) or type(error).__name__
+    reason = (
+        "it is nested too deep" if isinstance(error, RecursionError) else bounded_text(error) or type(error).__name__
+    )
     return f"JSON cannot hold the item: {reason}; --format repr writes any object"

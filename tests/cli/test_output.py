@@ -66,11 +66,39 @@ def test_repr_writes_any_object_on_one_line(tmp_path, feed, capsys, plugins):
     assert capsys.readouterr().out == "[nan, {1: b'x'}, a b]\n"
 
 
-def test_a_repr_that_raises_fails_the_run(tmp_path, feed, capsys, plugins):
+@pytest.mark.parametrize(
+    ("give", "line"),
+    [
+        ("10 ** 5000", "<int of 16610 bits>"),
+        ("-(10 ** 4300)", "<int of 14285 bits>"),
+        ("10 ** 4299", "1" + "0" * 4299),
+        ("[1, {'a': 10 ** 5000}]", "[1, {'a': <int of 16610 bits>}]"),
+        ("__import__('functools').reduce(lambda a, _: [a], range(100_000), 0)", "[[[[[…]]]]]"),
+    ],
+)
+def test_what_python_gives_no_repr_of_is_described(tmp_path, feed, capsys, plugins, give, line):
     feed(b"1\n")
-    give = "type('T', (), {'__repr__': lambda self: 1 / 0})()"
+    assert main(["run", odd(tmp_path, give), "--format", "repr"]) == 0
+    assert capsys.readouterr() == (line + "\n", "cleaned up\n")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        (
+            "(_ for _ in ()).throw(type('E', (Exception,), {'__str__': lambda self: 1 / 0}))",
+            "E: <its __str__ raised Zero",
+        ),
+    ],
+)
+def test_a_repr_that_raises_fails_the_run(tmp_path, feed, capsys, plugins, fault, message):
+    feed(b"1\n")
+    give = f"type('T', (), {{'__repr__': lambda self: {fault}}})()"
     assert main(["run", odd(tmp_path, give), "--format", "repr"]) == 1
-    assert "the repr of a T raised ZeroDivisionError" in capsys.readouterr().err
+    assert f"sink 'n1', output 0 (from item 0, line 1 of <stdin>): the repr of a T raised {message}" in (
+        capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("item", [0, -0.0, 1e300, "ä\u2028\n", "\ud800", [], {}, {"": (1, 2)}, True, 2**200])
