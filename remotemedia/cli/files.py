@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from functools import partial
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -82,12 +83,14 @@ def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source 
     UsageError
         If it cannot be opened, or is read by this run: it is the input, the manifest, or a file that a param names.
     """
-    encode = encode_json if options.format == "json" else encode_repr
+    make = partial(
+        LineWriter, encode=encode_json if options.format == "json" else encode_repr, with_node=options.with_node
+    )
     live = source is not None and isinstance(source.feed, JsonLines) and source.size is None
     if options.output in STANDARD_OUTPUT:
         file = _stdout(stack)
         _refuse_what_is_read(regular(file), "standard output", options, manifest, source)
-        return LineWriter(file, "<stdout>", encode, live=live or sys.stdout.isatty())
+        return make(file, "<stdout>", live=live or sys.stdout.isatty())
     try:
         raw, existed = _open(options.output)
         file = stack.enter_context(open(raw, "wb", buffering=BUFFER_BYTES))  # noqa: SIM115
@@ -96,7 +99,7 @@ def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source 
     status = regular(file)
     if existed:
         _refuse_what_is_read(status, f"-o {options.output}", options, manifest, source)
-    return LineWriter(file, options.output, encode, live=live, regular=status is not None)
+    return make(file, options.output, live=live, regular=status is not None)
 
 
 def begun_by_first(items: Iterator[Any], begin: Callable[[], None]) -> Iterator[Any]:

@@ -77,6 +77,9 @@ def build_parser() -> Parser:
     run.add_argument("--metrics", action="store_true", help="tell counts and time of every node on standard error")
     run.add_argument("--engine", choices=ENGINES, help="default: REMOTEMEDIA_ENGINE, or else cython")
     run.add_argument("--format", choices=("json", "repr"), default="json", help="repr writes what JSON cannot hold too")
+    run.add_argument(
+        "--with-node", action="store_true", help='write {"node": "<sink id>", "item": ...}, to tell several sinks apart'
+    )
 
     validate = commands.add_parser("validate", parents=[common], help="tell every fault of manifests")
     validate.set_defaults(command=_command("validate"))

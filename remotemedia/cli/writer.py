@@ -35,17 +35,27 @@ class LineWriter:
         From an item to its line, without the line end.
     live : bool
         Hand on each line at once: someone may be waiting for it.
+    with_node : bool
+        Write an object that names the sink too: ``{"node": …, "item": …}``.
     regular : bool
         It is a regular file; what it holds is of an earlier run, and given up by `begin`.
     """
 
     def __init__(
-        self, file: IO[bytes], name: str, encode: Callable[[Any], bytes], *, live: bool, regular: bool = False
+        self,
+        file: IO[bytes],
+        name: str,
+        encode: Callable[[Any], bytes],
+        *,
+        live: bool,
+        with_node: bool = False,
+        regular: bool = False,
     ) -> None:
         self._file = file
         self._name = name
         self._encode = encode
         self._live = live
+        self._with_node = with_node
         self._regular = regular
         self._stale = regular
         self._waiting = bytearray()
@@ -88,7 +98,7 @@ class LineWriter:
             self.begin()
         number = self.counts.get(sink, 0)
         try:
-            line = self._encode(item)
+            line = self._encode({"node": sink, "item": item} if self._with_node else item)
         except Exception as error:
             raise OutputError(f"sink {sink!r}, {_origin(number, feed)}: {fault(error)}") from error
         self._waiting += line

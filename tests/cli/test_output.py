@@ -6,7 +6,7 @@ import math
 import os
 
 import pytest
-from helpers import chain_manifest, odd
+from helpers import chain_manifest, odd, write_manifest
 
 from remotemedia.cli import main
 from remotemedia.cli.encode import encode_json, encode_repr
@@ -108,6 +108,23 @@ def test_json_comes_back_as_it_was(item):
     back = json.loads(line)
     assert back == (json.loads(json.dumps(item)))
     assert math.copysign(1, back) == math.copysign(1, item) if isinstance(item, float) else True
+
+
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_lines_tell_their_sink_if_asked(tmp_path, feed, capsys, engine):
+    nodes = [
+        {"id": i, "node_type": "Multiply", "params": {"multiplier": m}} for i, m in (("a", 1), ("b-2", 2), ("c", 3))
+    ]
+    manifest = write_manifest(tmp_path, nodes, "a b-2, a c")
+    feed(b"1\n10\n")
+    assert main(["run", manifest, "--with-node", "--engine", engine]) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[0] == '{"node": "b-2", "item": 2}'
+    pairs = [(line["node"], line["item"]) for line in map(json.loads, out.splitlines())]
+    assert pairs == [("b-2", 2), ("c", 3), ("b-2", 20), ("c", 30)]
+    feed(b"1\n")
+    assert main(["run", manifest, "--with-node", "--format", "repr"]) == 0
+    assert capsys.readouterr().out == "{'node': 'b-2', 'item': 2}\n{'node': 'c', 'item': 3}\n"
 
 
 def test_output_text_is_utf8_and_not_escaped():
