@@ -85,7 +85,8 @@ def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioBlocks:
     soundfile = _soundfile()
     try:
         _check_container(path)
-        with soundfile.SoundFile(path) as file:
+        # of a str soundfile makes strict UTF-8, which not every file name is
+        with soundfile.SoundFile(path if os.name == "nt" else os.fsencode(path)) as file:
             rate_hz, position = file.samplerate, 0
             # never larger than the file: soundfile makes room for all that is asked for
             size = min(block_frames or max(1, round(rate_hz * block_ms / 1000)), max(1, file.frames))
@@ -96,7 +97,8 @@ def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioBlocks:
                 yield AudioBlock(samples, rate_hz, position / rate_hz)
                 position += len(samples)
     except soundfile.SoundFileError as error:
-        raise InputError(f"{path}: not a WAV file that can be read: {error}") from error
+        reason = getattr(error, "error_string", error)  # without the name as bytes
+        raise InputError(f"{path}: not a WAV file that can be read: {reason}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not position:

@@ -193,3 +193,11 @@ def test_without_the_audio_extra_a_wav_file_says_what_to_install(earlier, monkey
     assert told.startswith(f"remotemedia: error: -i a.wav: a WAV file needs NumPy and soundfile (import of {missing} ")
     assert told.endswith("; run: pip install 'remotemedia[audio]'\n")
     assert kept(earlier)
+
+
+def test_a_wav_file_may_have_a_name_that_is_no_text(folder, capsys):
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write("a.wav", [0.0] * 100, 8000)
+    os.rename("a.wav", b"na\xefve.wav")
+    assert main(["run", "m", "-i", os.fsdecode(b"na\xefve.wav"), "--format", "repr"]) == 0
+    assert capsys.readouterr().out.startswith("[AudioBlock(")
