@@ -6,11 +6,13 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard _core/*.pyx _core/*.pxd)
 PYTHONS ?= python3.11 python3.12 python3.13
 
+export WAV  # the shell reads it there: a name may hold anything
+
 .DELETE_ON_ERROR:
 .PHONY: run build test test-all lint fast bench bench-check clean
 
 run: $(STAMP)
-	$(BIN)/python examples/speech/run.py $(WAV)
+	$(BIN)/python examples/speech/run.py $(if $(WAV),-- "$$WAV")
 
 build: $(STAMP)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -30,14 +31,27 @@ ENGINES = ("cython", "reference")
 def main(arguments: list[str] | None = None) -> int:
     """Run the example; return the exit status."""
     options = parse(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
+    try:
+        status = show(options)
+        sys.stdout.flush()
+    except rm.RemoteMediaError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read it has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter fails at its exit
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def show(options: argparse.Namespace) -> int:
+    """Show the segments, and unless they alone are asked for, what went where and how fast."""
     manifest = rm.Manifest.from_file(HERE / "speech.json")
     recording = Recording(options.wav)
     runs = {e: partial(rm.Executor(engine=e).execute_with_input, manifest, recording) for e in ENGINES}
-    try:
-        result = runs["cython"]()
-    except rm.InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    result = runs["cython"]()
     if options.jsonl:
         for segment in result.results:
             print(json.dumps(segment))

@@ -253,3 +253,50 @@ def test_run_says_what_is_wrong_with_a_file_and_fails(tmp_path: Path) -> None:
     shown = run_example(tmp_path / "none.wav")
     assert (shown.returncode, shown.stdout) == (1, "")
     assert shown.stderr == f"error: {tmp_path / 'none.wav'}: cannot be read: No such file or directory\n"
+
+
+def test_run_says_what_is_wrong_with_a_recording_that_the_nodes_refuse(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "low.wav", np.zeros(3000), 300)
+    for options in ([], ["--jsonl"]):
+        shown = run_example(tmp_path / "low.wav", *options)
+        assert (shown.returncode, shown.stdout) == (1, "")
+        assert shown.stderr.startswith("error: node 'voice' (VoiceActivity) failed in process at item 0: ")
+        assert "300 Hz" in shown.stderr
+        assert len(shown.stderr.splitlines()) == 1
+
+
+def test_run_shows_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    name = tmp_path / "na\udcefve.wav"
+    soundfile.write(tmp_path / "a.wav", np.zeros(3000), 8000)
+    (tmp_path / "a.wav").rename(name)
+    shown = run_example(name, "--rounds", "1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "na\\udcefve.wav: " in shown.stdout
+
+
+@pytest.mark.parametrize("options", ["--jsonl", "--rounds 1"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_run_ends_quietly_when_its_reader_goes_away(options: str, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    command = [sys.executable, "-W", "error", str(EXAMPLE / "run.py"), *options.split()]
+    environment = {**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": unbuffered}
+    try:
+        done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, check=False, timeout=60)
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("name", ["", "my talk.wav", 'it\'s a; "talk" & more.wav', "-o.wav"])
+def test_make_run_hands_any_file_name_on(tmp_path: Path, name: str) -> None:
+    """The Makefile with a stand-in for Python that tells its arguments."""
+    stamp, python = tmp_path / "installed", tmp_path / "python"
+    stamp.touch()
+    python.write_text('#!/bin/sh\nfor argument; do echo "<$argument>"; done\n')
+    python.chmod(0o755)
+    command = ["make", "-s", "run", f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp)]
+    done = subprocess.run([*command, *([f"WAV={name}"] if name else [])], cwd=ROOT, capture_output=True, check=True)
+    expected = ["<examples/speech/run.py>", *(["<-->", f"<{name}>"] if name else [])]
+    assert done.stdout.decode().splitlines() == expected
