@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 EVERY_S = 0.1
@@ -39,17 +41,22 @@ class Progress:
         return cls(progress.Progress(*parts, console=Console(stderr=True), transient=True), total)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        self._draw(self._bar.start)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._draw(self._bar.stop)
 
     def show(self, index: int, position: int) -> None:
         """Show that item `index` is reached, at byte `position` of the input; ten times a second at most."""
         now = time.monotonic()
         if now >= self._next:
             self._next = now + EVERY_S
-            self._bar.update(self._task, completed=position, items=index + 1)
+            self._draw(lambda: self._bar.update(self._task, completed=position, items=index + 1))
+
+    def _draw(self, how: Callable[[], None]) -> None:
+        """Draw, unless the terminal is gone: nobody looks then, and the run goes on."""
+        with suppress(OSError):
+            how()

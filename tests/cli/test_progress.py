@@ -48,3 +48,16 @@ def test_no_bar_without_rich(echo, monkeypatch):
     monkeypatch.setitem(sys.modules, "rich", None)
     assert main(echo) == 0
     assert terminal.getvalue() == ""
+
+
+def test_a_terminal_that_is_gone_changes_nothing(echo, monkeypatch, tmp_path):
+    pytest.importorskip("rich")
+
+    class Gone(Terminal):
+        def write(self, text):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("sys.stderr", Gone())
+    monkeypatch.setenv("TERM", "xterm")
+    assert main(echo) == 0
+    assert len((tmp_path / "out").read_text().splitlines()) == 2
