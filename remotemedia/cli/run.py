@@ -88,6 +88,9 @@ def pump(session: Session, items: Iterable[Any] | None, writer: LineWriter, feed
         except (OSError, OutputError) as failure:  # the first error is the one to tell
             if failure is not error:
                 error.add_note(str(failure))
+        except KeyboardInterrupt:  # one more: whoever should read it does not
+            writer.give_up()
+            raise
         raise
 
 

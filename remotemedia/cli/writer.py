@@ -119,12 +119,12 @@ class LineWriter:
                 self._file.write(piece)  # fits into the buffer, which keeps what an interrupted flush has not written
             self._file.flush()
         except BrokenPipeError:
-            self._give_up()
+            self._close_under()
             raise
         except OSError as error:
             if self._regular:
                 self._take_back(piece)
-            self._give_up()
+            self._close_under()
             raise self._failure(error) from error
         self._whole += len(piece)
         self._next_flush = time.monotonic() + FLUSH_AFTER_S
@@ -138,7 +138,12 @@ class LineWriter:
         written = os.lseek(descriptor, 0, os.SEEK_CUR) - self._whole
         os.truncate(descriptor, self._whole + piece.rfind(b"\n", 0, written) + 1)
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Let go of what is not handed on yet, if it would have to wait for a reader; a regular file takes it."""
+        if not self._regular:
+            self._close_under()
+
+    def _close_under(self) -> None:
         """Close the file under its buffer, which would try to write its rest once more."""
         raw = getattr(self._file, "raw", None)
         if raw is not None:

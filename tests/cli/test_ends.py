@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
+import termios
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -78,6 +81,21 @@ def test_a_second_signal_during_the_cleanup_ends_it_too(tmp_path, plugins):
     assert err.count(b"cleaned up\n") == 2
     assert err.startswith(b"cleaned up\ncleaned up\nremotemedia: ended by SIGTERM\n")
     assert b"Traceback" not in err
+
+
+def test_a_second_signal_does_not_wait_for_a_reader_that_reads_nothing(tmp_path, plugins):
+    lines = tmp_path / "in"
+    lines.write_bytes(b'"%s"\n' % (b"x" * 1000) * 500)
+    process = start("run", odd(tmp_path, "item"), "-i", str(lines), site=plugins)
+    while int.from_bytes(fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)), sys.byteorder) < 60_000:
+        time.sleep(0.01)  # until the pipe is full
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr.readline() == b"cleaned up\n"
+    time.sleep(0.2)
+    assert process.poll() is None  # what was finished is to be handed on
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert process.communicate()[1] == b"remotemedia: ended by SIGTERM\n"
 
 
 def test_a_signal_that_was_ignored_stays_ignored(tmp_path, plugins):
