@@ -8,6 +8,7 @@ regular files can be harmed; a terminal or ``/dev/null`` may well be both.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from functools import partial
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from remotemedia.manifest import Manifest
 
-STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1")  # opened by its name, a file would be written from its beginning
+DESCRIPTOR = re.compile(r"/dev/std(?:out|err)|/(?:dev|proc/self)/fd/(\d{1,6})")
 
 
 class Source(NamedTuple):
@@ -87,19 +88,20 @@ def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source 
         LineWriter, encode=encode_json if options.format == "json" else encode_repr, with_node=options.with_node
     )
     live = source is not None and isinstance(source.feed, JsonLines) and source.size is None
-    if options.output in STANDARD_OUTPUT:
+    number = _number(options.output)
+    if number == 1:
         file = _stdout(stack)
         _refuse_what_is_read(regular(file), "standard output", options, manifest, source)
         return make(file, "<stdout>", live=live or sys.stdout.isatty())
     try:
-        raw, existed = _open(options.output)
+        raw, existed = _open(options.output) if number is None else (os.dup(number), True)
         file = stack.enter_context(open(raw, "wb", buffering=BUFFER_BYTES))  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise UsageError(f"-o {options.output}: cannot be written: {_reason(error)}") from error
     status = regular(file)
     if existed:
         _refuse_what_is_read(status, f"-o {options.output}", options, manifest, source)
-    return make(file, options.output, live=live, regular=status is not None)
+    return make(file, options.output, live=live, regular=status is not None and number is None)
 
 
 def begun_by_first(items: Iterator[Any], begin: Callable[[], None]) -> Iterator[Any]:
@@ -121,6 +123,19 @@ def regular(file: IO[Any]) -> os.stat_result | None:
 def _source(feed: Feed, name: str, file: IO[Any]) -> Source:
     status = regular(file)
     return Source(feed, name, None if status is None else status.st_size, status)
+
+
+def _number(output: str) -> int | None:
+    """Return which open descriptor an output means, None for a file of its own.
+
+    Opened by such a name, a file would be written from its beginning: ``>> log`` would not append.
+    """
+    if output == "-":
+        return 1
+    match = DESCRIPTOR.fullmatch(output)
+    if match is None:
+        return None
+    return int(match[1]) if match[1] else 1 if output == "/dev/stdout" else 2
 
 
 def _open(path: str) -> tuple[int, bool]:

@@ -69,8 +69,15 @@ class JsonLines:
         Raises
         ------
         InputError
-            A line is not JSON; it is named by its number.
+            A line is not JSON; it is named by its number. Or the file cannot be read.
         """
+        try:
+            yield from self._items()
+        except OSError as error:
+            raise InputError(f"{self._name}: cannot be read: {error.strerror or error}") from error
+        self.ended = True
+
+    def _items(self) -> Iterator[Any]:
         decode = msgspec.json.Decoder().decode
         for text in self._file:
             self._line += 1
@@ -85,7 +92,6 @@ class JsonLines:
                 raise InputError(f"line {self._line} of {self._name} {fault_of(text, error)}") from error
             self.index += 1
             yield item
-        self.ended = True
 
     def place(self, index: int) -> str | None:
         """Return the line of an item if it was pulled last: no other is kept."""

@@ -91,10 +91,23 @@ def test_what_is_no_regular_file_may_be_both(folder):
     assert shell("remotemedia run m -i /dev/null -o /dev/null") == (0, "")
 
 
-def test_standard_output_named_as_a_file_is_appended_to(folder):
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no names for descriptors")
+@pytest.mark.parametrize(
+    ("name", "redirected"),
+    [("stdout", ""), ("fd/1", ""), ("stderr", "2"), ("fd/2", "2"), ("fd/3", "3"), ("../proc/self/fd/3", "3")],
+)
+def test_a_descriptor_named_as_a_file_is_appended_to(folder, name, redirected):
     (folder / "g").write_text("kept\n")
-    assert shell("remotemedia run m -i j -o /dev/stdout >> g") == (0, "")
+    assert shell(f"remotemedia run m -i j -o {os.path.normpath('/dev/' + name)} {redirected}>> g") == (0, "")
     assert (folder / "g").read_text() == "kept\n[1, 2]\n"
+    assert shell(f"remotemedia run m -i j -o {os.path.normpath('/dev/' + name)} {redirected}>> j")[0] == 2
+    told = b"remotemedia: error: -o /dev/" if redirected == "2" else b""
+    assert (folder / "j").read_bytes().startswith(ITEMS + told)
+
+
+def test_a_descriptor_that_is_not_open_is_bad_usage(folder, capsys):
+    assert main(["run", "m", "-i", "j", "-o", "/dev/fd/999"]) == 2
+    assert "-o /dev/fd/999: cannot be written: Bad file descriptor" in capsys.readouterr().err
 
 
 # --- an earlier output ---
@@ -177,6 +190,13 @@ def test_an_earlier_output_that_cannot_be_emptied_fails_the_run(folder, earlier,
     monkeypatch.setattr(files, "LineWriter", lambda file, *args, **options: make(Stubborn(file), *args, **options))
     assert main(["run", "m", "-i", "j", "-o", "out"]) == 1
     assert capsys.readouterr().err == "remotemedia: error: out: the output cannot be written: Operation not permitted\n"
+    assert kept(earlier)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file that cannot be read")
+def test_an_input_that_cannot_be_read_is_named(folder, earlier, capsys):
+    assert main(["run", "m", "-i", "/proc/self/mem", "-o", "out"]) == 1
+    assert capsys.readouterr().err == "remotemedia: error: /proc/self/mem: cannot be read: Input/output error\n"
     assert kept(earlier)
 
 
