@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):
     """
 
     def __init__(self, number: int) -> None:
-        super().__init__()
+        super().__init__(signal.Signals(number).name)
         self.number = number
 
 
