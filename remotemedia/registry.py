@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable
 from threading import RLock
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from remotemedia._core.node import NodeInfo
 from remotemedia._core.nodes import BUILTINS
-from remotemedia.errors import RegistryError, bounded_text
+from remotemedia.errors import RegistryError, bounded_repr, bounded_text
+from remotemedia.plugins import double_of, find_plugins, load_plugin, named
 
-PLUGIN_GROUP = "remotemedia.nodes"
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 LIBRARY = {
     "Frames": "remotemedia.nodes.audio:Frames",
     "Level": "remotemedia.nodes.audio:Level",
@@ -20,6 +23,9 @@ LIBRARY = {
     "WavSource": "remotemedia.nodes.audio:WavSource",
 }
 """Node types of this package that need an extra; their module is imported when one is first needed."""
+
+LONGEST_COMPARED = 64
+"""No close match is looked for of a longer name: that takes time by the square of its length."""
 
 Factory = Callable[[], Any]
 F = TypeVar("F", bound=Factory)
@@ -37,7 +43,8 @@ class NodeRegistry:
     """Maps node types to factories; thread-safe. The built-in nodes are there from the start.
 
     Types that packages install under the entry point group ``remotemedia.nodes`` (name: the node type; value: the
-    node class) are found when a type is asked for that is not registered.
+    node class) are found when a type is asked for that is not registered. A name is, in this order: what the program
+    registered under it, a node of this package, a plug-in.
 
     Examples
     --------
@@ -52,10 +59,12 @@ class NodeRegistry:
     """
 
     def __init__(self) -> None:
-        self._lock = RLock()
+        self._lock = RLock()  # guards what is written below; nothing is imported or called under it
         self._entries = {name: Entry(name, node_class) for name, node_class in BUILTINS.items()}
-        self._plugins: dict[str, Any] | None = None  # entry points by name, once they were looked for
-        self._faults: dict[str, str] = {}
+        self._loaded: dict[
+            str, Entry
+        ] = {}  # of this package's library and of plug-ins; anything registered outranks it
+        self._plugins: dict[str, list[EntryPoint]] | None = None  # by node type, once they were looked for
         self._version = 0
 
     @property
@@ -81,7 +90,7 @@ class NodeRegistry:
         factory : callable
             Called without arguments, gives a node; a node class is one.
         replace : bool
-            Take the place of a type of this name.
+            Take the place of a type of this name. Not needed to take that of a plug-in.
         shared : bool
             One instance serves all runs of an executor: initialized at first use, its calls serialized, cleaned
             up by `Executor.close`.
@@ -99,7 +108,7 @@ class NodeRegistry:
             If the name is no string, or the factory cannot be called.
         """
         if not isinstance(node_type, str) or not node_type:
-            raise TypeError(f"a node type is a non-empty string, not {node_type!r}")
+            raise TypeError(f"a node type is a non-empty string, not {bounded_repr(node_type)}")
         if factory is None:
 
             def decorate(decorated: F) -> F:
@@ -108,12 +117,13 @@ class NodeRegistry:
             return decorate
         if not callable(factory):
             raise TypeError(
-                f"the factory of node type {node_type!r} must be callable without arguments (a node class is); "
-                f"a {type(factory).__name__} is not"
+                f"the factory of node type {bounded_repr(node_type)} must be callable without arguments "
+                f"(a node class is); a {type(factory).__name__} is not"
             )
         with self._lock:
             if not replace and (node_type in self._entries or node_type in LIBRARY):
-                raise RegistryError(f"node type {node_type!r} is taken; pass replace=True to take its place")
+                name = bounded_repr(node_type)
+                raise RegistryError(f"node type {name} is taken; pass replace=True to take its place")
             self._entries = {**self._entries, node_type: Entry(node_type, factory, shared)}
             self._version += 1
         return factory
@@ -126,10 +136,7 @@ class NodeRegistry:
         RegistryError
             If the type is unknown (close matches are named), or its plug-in cannot be loaded.
         """
-        found = self._entries.get(node_type)
-        if found is None:
-            found = self._load(node_type)
-        return found
+        return self._entries.get(node_type) or self._loaded.get(node_type) or self._load(node_type)
 
     def create(self, node_type: str) -> Any:
         """Return a new node of a type; its methods can be called by hand.
@@ -169,47 +176,57 @@ class NodeRegistry:
         return info
 
     def plugin_faults(self) -> dict[str, str]:
-        """Load every plug-in; return what is wrong with those that cannot be, by node type."""
-        for name in self._find_plugins():
-            if name not in self._entries and name not in LIBRARY:
+        """Load every plug-in that is used.
+
+        Returns
+        -------
+        dict of str to str
+            By node type: plug-ins that cannot be loaded, those whose name another package's plug-in has too, and
+            those that are not used because the name is taken.
+        """
+        faults = {}
+        for name, points in self._find_plugins().items():
+            found = [double_of(points)] if len(points) > 1 else []
+            if name in self._entries or name in LIBRARY:
+                ours = name in BUILTINS or name in LIBRARY
+                holder = "this package has a node of that name" if ours else "the program registered that name"
+                found = [f"{named(point)} is not used: {holder}" for point in points]
+            else:
                 try:
-                    self._load(name)
+                    self.entry(name)
                 except RegistryError as error:
-                    self._faults[name] = str(error)
-        return dict(self._faults)
+                    found.append(str(error))
+            if found:
+                faults[name] = "; ".join(found)
+        return faults
 
     def _load(self, node_type: str) -> Entry:
+        if node_type in LIBRARY:
+            factory = _load_library(node_type)
+        elif node_type in self._find_plugins():
+            factory = load_plugin(self._find_plugins()[node_type][0])
+        else:
+            raise self._unknown(node_type)
         with self._lock:
-            if node_type in self._entries:
-                return self._entries[node_type]
-            factory: Any
-            if node_type in LIBRARY:
-                factory = _load_library(node_type)
-            elif node_type in self._find_plugins():
-                factory = _load_plugin(node_type, self._find_plugins()[node_type])
-            else:
-                raise self._unknown(node_type)
-            entry = Entry(node_type, factory)
-            self._entries = {**self._entries, node_type: entry}
-            return entry
+            loaded = self._loaded.setdefault(node_type, Entry(node_type, factory))
+            return self._entries.get(node_type, loaded)
 
-    def _find_plugins(self) -> dict[str, Any]:
-        with self._lock:
-            if self._plugins is None:
-                from importlib.metadata import entry_points  # slow to import, and most programs need no plug-in
-
-                self._plugins = {point.name: point for point in entry_points(group=PLUGIN_GROUP)}
-            return self._plugins
+    def _find_plugins(self) -> dict[str, list[EntryPoint]]:
+        if self._plugins is None:
+            found = find_plugins()
+            with self._lock:
+                self._plugins = found if self._plugins is None else self._plugins
+        return self._plugins
 
     def _unknown(self, node_type: str) -> RegistryError:
-        return RegistryError(f"node type {node_type!r} is unknown; {self.suggest(node_type)}")
+        return RegistryError(f"node type {bounded_repr(node_type)} is unknown; {self.suggest(node_type)}")
 
     def suggest(self, node_type: str) -> str:
         """Return a hint at what an unknown type may have been meant to be."""
         from difflib import get_close_matches
 
         names = self.node_types()
-        close = get_close_matches(node_type, names, n=3, cutoff=0.6)
+        close = get_close_matches(node_type, names, n=3, cutoff=0.6) if len(node_type) <= LONGEST_COMPARED else []
         folded = [name for name in names if name.lower() == node_type.lower() and name not in close]
         if close or folded:
             return f"did you mean {' or '.join(map(repr, [*folded, *close][:3]))}?"
@@ -218,10 +235,9 @@ class NodeRegistry:
 
 def factory_error(node_type: str, error: Exception, node_id: str | None = None) -> RegistryError:
     """Return the error for a factory that raised."""
-    where = "" if node_id is None else f" (node {node_id!r})"
-    return RegistryError(
-        f"the factory of node type {node_type!r}{where} raised {type(error).__name__}: {bounded_text(error)}"
-    )
+    where = "" if node_id is None else f" (node {bounded_repr(node_id)})"
+    what = f"the factory of node type {bounded_repr(node_type)}{where}"
+    return RegistryError(f"{what} raised {type(error).__name__}: {bounded_text(error)}")
 
 
 def _load_library(node_type: str) -> Factory:
@@ -236,23 +252,6 @@ def _load_library(node_type: str) -> Factory:
     return factory
 
 
-def _load_plugin(node_type: str, point: Any) -> Factory:
-    package = point.dist.name if point.dist is not None else "an unknown package"
-    try:
-        factory: Any = point.load()
-    except Exception as error:
-        raise RegistryError(
-            f"the plug-in of node type {node_type!r} ({point.value}, from {package}) cannot be loaded: "
-            f"{type(error).__name__}: {bounded_text(error)}"
-        ) from error
-    if not callable(factory):
-        raise RegistryError(
-            f"the plug-in of node type {node_type!r} ({point.value}, from {package}) is a "
-            f"{type(factory).__name__}, not a node class or factory"
-        )
-    return factory  # type: ignore[no-any-return]
-
-
 def unknown_types(registry: NodeRegistry, node_types: Iterable[tuple[int, str, str]]) -> RegistryError | None:
     """Return one error for all unknown or broken types of ``(position, node id, node type)``, or None."""
     faults = []
@@ -260,7 +259,7 @@ def unknown_types(registry: NodeRegistry, node_types: Iterable[tuple[int, str, s
         try:
             registry.entry(node_type)
         except RegistryError as error:
-            faults.append(f"$.nodes[{position}].node_type: node {node_id!r}: {error}")
+            faults.append(f"$.nodes[{position}].node_type: node {bounded_repr(node_id)}: {error}")
     if not faults:
         return None
     shown = faults[:20]

@@ -41,11 +41,10 @@ def nodes(options: argparse.Namespace) -> int:
         faults = registry.plugin_faults()
         described = []
         for name in registry.node_types():
-            if name not in faults:
-                try:
-                    described.append(describe(registry, name))
-                except RegistryError as error:
-                    faults[name] = str(error)
+            try:
+                described.append(describe(registry, name))
+            except RegistryError as error:
+                faults.setdefault(name, str(error))
         for name in sorted(faults):
             warn(faults[name])
     if options.format == "json":

@@ -51,6 +51,18 @@ def test_plugins_are_listed_and_broken_ones_told_of(tmp_path, monkeypatch, capsy
     assert main(["nodes", "Gone"]) == 2
 
 
+def test_a_plugin_that_is_not_used_does_not_hide_the_node_that_is(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "usurper-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: usurper\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[remotemedia.nodes]\nEcho = remotemedia.nodes:Counter\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["nodes"]) == 0
+    out, err = capsys.readouterr()
+    assert "Echo: " in out
+    assert "the plug-in of node type 'Echo' (remotemedia.nodes:Counter, from usurper) is not used" in err
+
+
 @pytest.mark.parametrize("fault", ["__init__", "info"])
 @pytest.mark.parametrize("error", [OSError, SystemExit])
 def test_a_type_that_cannot_be_described_does_not_hide_the_others(monkeypatch, capsys, fault, error):
