@@ -1016,7 +1016,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     ManifestError
         The instances do not fit the graph, or this version cannot run them.
     RegistryError
-        A factory failed.
+        A factory failed, or gave something else than a node.
     SessionBusyError
         A factory gave an instance that another run holds.
     """

@@ -25,7 +25,7 @@ from types import BuiltinMethodType
 from remotemedia._core import nodes as _nodes
 from remotemedia.errors import ManifestError
 from remotemedia.plan_faults import fed_producer, unpaired_join
-from remotemedia.traits import fault_of, read_traits
+from remotemedia.traits import check_nodes, fault_of, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
 cdef object NATIVE_PROCESS = NativeNode.process
@@ -384,15 +384,21 @@ cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits):
 
 
 cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
-    """Return the plan for `graph` with these `nodes` (in manifest order); ManifestError with every fault."""
+    """Return the plan for `graph` with these `nodes` (in manifest order).
+
+    RegistryError with every one of them that is no node, else ManifestError with every fault.
+    """
     cdef int n = graph.node_count
     cdef int m = graph.connection_count
     cdef int i, u
     cdef Plan plan = Plan.__new__(Plan)
     cdef Layout layout = Layout.__new__(Layout)
-    cdef list traits = [read_traits(node) for node in nodes]
     cdef list spec_list = list(blueprint.specs)
-    cdef Scopes scopes = scopes_of(graph, spec_list, traits)
+    cdef list traits
+    cdef Scopes scopes
+    check_nodes(spec_list, nodes)
+    traits = [read_traits(node) for node in nodes]
+    scopes = scopes_of(graph, spec_list, traits)
     faults = [fault_at(graph, spec_list, nodes, traits, scopes, u) for u in range(n)]
     faults = [fault for fault in faults if fault is not None]
     if faults:

@@ -11,6 +11,7 @@ from remotemedia._core.node import NodeInfo
 from remotemedia._core.nodes import BUILTINS
 from remotemedia.errors import RegistryError, bounded_repr, bounded_text
 from remotemedia.plugins import double_of, find_plugins, load_plugin, named
+from remotemedia.traits import what_else
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -144,13 +145,17 @@ class NodeRegistry:
         Raises
         ------
         RegistryError
-            If the type is unknown or its factory fails.
+            If the type is unknown, or its factory fails or gives something else than a node.
         """
         entry = self.entry(node_type)
         try:
-            return entry.factory()
+            node = entry.factory()
         except Exception as error:
             raise factory_error(node_type, error) from error
+        other = what_else(node)
+        if other is not None:
+            raise RegistryError(f"the factory of node type {bounded_repr(node_type)} gave {other}")
+        return node
 
     def has_node_type(self, node_type: str) -> bool:
         """Whether a type can be asked for; plug-ins are looked up, not loaded."""

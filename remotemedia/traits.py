@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from remotemedia._core.node import NativeNode, NodeExecutor
-from remotemedia.errors import ManifestIssue
+from remotemedia.errors import ManifestIssue, RegistryError, bounded_repr
 
 LIFECYCLE = ("initialize", "process", "flush", "cleanup", "produce")
 WRAPPERS_LIMIT = 64
+SHOWN_FAULTS = 20
 
 
 class Traits(NamedTuple):
@@ -34,6 +36,29 @@ class Traits(NamedTuple):
     def opens(self) -> bool:
         """Whether the node opens a scope, leaving merges aside."""
         return self.many or self.flushes or self.produces
+
+
+def check_nodes(specs: Sequence[Any], nodes: Iterable[Any]) -> None:
+    """Raise a RegistryError that names every one of `nodes` that is none, with the `NodeSpec` that it was made for."""
+    faults = [
+        f"the factory of node type {bounded_repr(spec.node_type)} (node {bounded_repr(spec.id)}) gave {other}"
+        for spec, node in zip(specs, nodes, strict=True)
+        if (other := what_else(node)) is not None
+    ]
+    if len(faults) > SHOWN_FAULTS:
+        faults[SHOWN_FAULTS:] = [f"and {len(faults) - SHOWN_FAULTS} more"]
+    if faults:
+        raise RegistryError("\n".join(faults))
+
+
+def what_else(node: Any) -> str | None:
+    """Return what `node` is, if it is no node, and what to do about it."""
+    inner = innermost(node)
+    if isinstance(inner, type):
+        return f"the class {inner.__name__}, not a node; return {inner.__name__}(), or register the class itself"
+    if isinstance(inner, NodeExecutor) or any(callable(getattr(inner, name, None)) for name in ("process", "produce")):
+        return None
+    return f"{bounded_repr(inner, 60)}, not a node; a node has process(item) or produce()"
 
 
 def read_traits(node: Any) -> Traits:
@@ -84,6 +109,8 @@ def has_process(node: Any) -> bool:
     """Whether `node` has a ``process``, in Python or (an extension type's ``process_item``) in C."""
     if has_own(node, "process") and getattr(type(node), "process", None) is not NativeNode.process:
         return True
+    if not isinstance(node, NodeExecutor):
+        return False
     lowest = next(base for base in type(node).__mro__ if not base.__flags__ & _HEAP_TYPE)
     return lowest not in (NativeNode, NodeExecutor, object)
 

@@ -266,7 +266,7 @@ def open_run(
     ManifestError
         The instances do not fit the graph, or this version cannot run them.
     RegistryError
-        A factory failed.
+        A factory failed, or gave something else than a node.
     SessionBusyError
         A factory gave an instance that another run holds.
     """

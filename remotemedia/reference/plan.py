@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.errors import ManifestError, ManifestIssue
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.reference.graph import RUN, Graph, Scopes
-from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, fault_of, read_traits
+from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, check_nodes, fault_of, read_traits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,15 @@ class Plan:
 
     Raises
     ------
+    RegistryError
+        With every factory that gave something else than a node.
     ManifestError
         With every fault that only the instances show: what this version cannot run, producers that are fed, joins
         across scopes.
     """
 
     def __init__(self, graph: Graph, specs: Sequence[Any], nodes: list[Any]) -> None:
+        check_nodes(specs, nodes)
         self.graph = graph
         self.specs = specs
         self.kinds = [kind_of(node) for node in nodes]

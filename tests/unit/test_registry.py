@@ -244,3 +244,76 @@ def test_registering_from_many_threads_loses_nothing():
     for thread in threads:
         thread.join()
     assert sum(name.startswith("T") and "_" in name for name in registry.node_types()) == 400
+
+
+class Scale(rm.NodeExecutor):
+    """Notes that any method of it was called."""
+
+    called: list[str] = []
+
+    def initialize(self, context):
+        Scale.called.append("initialize")
+
+    def process(self, item):
+        Scale.called.append("process")
+        return item
+
+
+class Wrapper:
+    """A node around whatever it is given."""
+
+    def __init__(self, inner):
+        self.__wrapped__ = inner
+
+    def process(self, item):
+        return self.__wrapped__.process(item)
+
+
+NO_NODES = [
+    (lambda: None, "None, not a node; a node has process(item) or produce()"),
+    (lambda: 5, "5, not a node; a node has"),
+    (lambda: {"process": 1}, "{'process': 1}, not a node"),
+    (lambda: "Scale", "'Scale', not a node"),
+    (lambda: Scale, "the class Scale, not a node; return Scale(), or register the class itself"),
+    (lambda: object, "the class object, not a node"),
+    (lambda: lambda item: item, "<function "),
+    (lambda: Wrapper(None), "None, not a node"),
+    (lambda: Wrapper(Scale), "the class Scale, not a node"),
+    (lambda: "x" * 10**7, "'xxx"),
+]
+NO_NODE_IDS = ["None", "int", "dict", "str", "class", "object", "function", "wrapped", "wrapped class", "long"]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(("factory", "given"), NO_NODES, ids=NO_NODE_IDS)
+def test_a_factory_that_gives_no_node_is_named_before_any_method_is_called(driver, factory, given, shared):
+    driver.register(Scale=Scale)
+    driver.registry.register("Odd", factory, shared=shared)
+    error = driver.run(plain([node("s", "Scale"), node("a", "Odd")], "s a"), [1]).error
+    assert type(error) is rm.RegistryError
+    assert str(error).startswith(f"the factory of node type 'Odd' (node 'a') gave {given}")
+    assert len(str(error)) < 300
+    assert Scale.called == []
+    with pytest.raises(rm.RegistryError) as caught:
+        driver.registry.create("Odd")
+    assert str(caught.value).startswith(f"the factory of node type 'Odd' gave {given}")
+
+
+def test_every_factory_that_gives_no_node_is_named_at_once(direct):
+    direct.register(Odd=lambda: None)
+    error = direct.run(plain([node("a", "Odd"), node("b", "Echo"), node("c", "Odd")]), [1]).error
+    assert [line[:47] for line in str(error).splitlines()] == [
+        "the factory of node type 'Odd' (node 'a') gave ",
+        "the factory of node type 'Odd' (node 'c') gave ",
+    ]
+    error = direct.run(plain([node(f"n{i}", "Odd") for i in range(50)]), [1]).error
+    assert str(error).splitlines()[20:] == ["and 30 more"]
+
+
+def test_a_factory_that_gives_a_node_once_is_looked_at_each_time(direct):
+    given = [Scale(), None]
+    direct.register(Odd=lambda: given.pop(0))
+    manifest = rm.Manifest.from_dict(plain([node("a", "Odd")]))
+    assert direct.run(manifest, []).error is None
+    assert "gave None, not a node" in str(direct.run(manifest, []).error)
+    Scale.called.clear()
