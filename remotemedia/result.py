@@ -74,6 +74,11 @@ class ExecutionResult(msgspec.Struct, eq=False):
             self._graph = self._graph.to_dict()
         return self._graph
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # counts and graph as the plain dicts: what the compiled engine keeps in their place is its own memory
+        kept = self.status, self.results, self.outputs, self.errors, self.engine, self.metrics, self.graph_info
+        return type(self), kept
+
     def __repr__(self) -> str:
         metrics = self.metrics
         parts = [

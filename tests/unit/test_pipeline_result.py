@@ -1,7 +1,9 @@
 """The builder, results as people see them, logging, the top of the package."""
 
+import copy
 import json
 import logging
+import pickle
 import subprocess
 import sys
 
@@ -54,6 +56,41 @@ def test_graph_info(engine):
         "node_count": 3, "connection_count": 2, "sources": ["a"], "sinks": ["b", "c"],
         "execution_order": ["a", "b", "c"],
     }  # fmt: skip
+
+
+CLONES = [copy.copy, copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result))]
+
+
+@pytest.mark.parametrize("clone", CLONES, ids=["copy", "deepcopy", "pickle"])
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_result_can_be_copied_and_pickled(engine, clone, looked_at):
+    manifest = plain([node("a", "Add", operand=1), node("e", "Echo")], "a e")
+    executor = rm.Executor(engine=engine)
+    result = executor.execute_with_input(manifest, [1, "x", None], error_policy="collect", metrics="time")
+    if looked_at:
+        repr(result)
+    twin = clone(result)
+    assert (twin.status, twin.results, twin.outputs, twin.engine) == (
+        result.status, result.results, result.outputs, engine,
+    )  # fmt: skip
+    assert twin.outputs["e"] is twin.results
+    assert twin.metrics == result.metrics
+    assert twin.graph_info == result.graph_info
+    assert [(type(error), str(error), error.item_index) for error in twin.errors] == [
+        (rm.NodeError, "node 'a' (Add) failed in process at item 1: TypeError: takes a number, not str", 1),
+        (rm.InputError, str(result.errors[1]), 2),
+    ]
+    assert twin.errors[0].traceback_text == result.errors[0].traceback_text
+    assert repr(twin) == repr(result)
+
+
+def test_what_was_finished_before_an_error_can_be_pickled(engine):
+    manifest = plain([node("a", "Add", operand=1)])
+    with pytest.raises(rm.NodeError) as caught:
+        rm.Executor(engine=engine).execute_with_input(manifest, [1, "x"])
+    partial = pickle.loads(pickle.dumps(caught.value.partial))
+    assert (partial.results, partial.status) == ([2], rm.ExecutionStatus.FAILED)
+    assert partial.metrics["nodes"]["a"]["failed"] == 1
 
 
 @pytest.mark.parametrize("engine", ENGINES)
