@@ -8,7 +8,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from remotemedia.errors import RegistryError
+from remotemedia.errors import RegistryError, bounded_repr
 
 cdef extern from *:
     """
@@ -157,7 +157,7 @@ cdef class PipelineGraph:
     cdef int position(self, object node_id) except -1:
         found = self.index.get(node_id)
         if found is None:
-            raise RegistryError(f"the graph has no node {node_id!r}")
+            raise RegistryError(f"the graph has no node {bounded_repr(node_id)}")
         return found
 
     @staticmethod
@@ -176,8 +176,16 @@ cdef class PipelineGraph:
         ------
         ManifestError
             Naming every fault, if the manifest was built by hand and has any.
+        TypeError
+            If it is something else, a dict or a text too: `Manifest.coerce` makes a manifest of these.
         """
-        return manifest.graph
+        graph = getattr(manifest, "graph", None)
+        if not isinstance(graph, PipelineGraph):
+            raise TypeError(
+                f"PipelineGraph.from_manifest takes a Manifest, not {type(manifest).__name__}; "
+                "pass Manifest.coerce(...) of a dict, JSON text or pathlib.Path"
+            )
+        return graph
 
     @property
     def execution_order(self):

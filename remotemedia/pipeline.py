@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -59,7 +60,7 @@ class Pipeline:
         id : str, optional
             Its id; by default the type in lower case with a number (``echo_1``).
         params : dict, optional
-            Its parameters.
+            Its parameters; copied.
         after : str or iterable of str, optional
             Ids of the nodes that feed it; by default the node added before, ``()`` for a source.
         **keys
@@ -84,9 +85,9 @@ class Pipeline:
                 raise ValueError(f"node {node_id!r} is to come after {feeder!r}, which was not added")
         self._ids.add(node_id)
         spec: dict[str, Any] = {"id": node_id, "node_type": node_type, **keys}
-        if params:
+        if params is not None:
             spec["params"] = params
-        self._nodes.append(spec)
+        self._nodes.append(_own(spec))
         if not isinstance(node, str):
             self._instances[node_id] = node
         for feeder in feeders:
@@ -147,3 +148,11 @@ class Pipeline:
         while f"{stem}_{number}" in self._ids:
             number += 1
         return f"{stem}_{number}"
+
+
+def _own(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a deep copy; what cannot be copied is no JSON, and the manifest's check tells so better."""
+    try:
+        return copy.deepcopy(spec)
+    except Exception:
+        return spec

@@ -53,6 +53,18 @@ def test_a_diamond():
     assert repr(graph) == "<PipelineGraph: 4 nodes, 4 connections>"
 
 
+@pytest.mark.parametrize("value", [{"version": "v1"}, "{}", None, NodeSpec("a", "Echo"), graph_of("a", [])])
+def test_a_graph_is_made_of_a_manifest(value):
+    with pytest.raises(TypeError, match=r"takes a Manifest, not .*; pass Manifest\.coerce\(\.\.\.\)"):
+        PipelineGraph.from_manifest(value)
+
+
+def test_a_long_name_is_not_repeated():
+    with pytest.raises(RegistryError, match="the graph has no node 'xxx") as caught:
+        graph_of("a", []).successors("x" * 10**7)
+    assert len(str(caught.value)) < 300
+
+
 def test_neighbours_are_in_the_order_of_the_connections():
     graph = graph_of("abcd", ["ac", "ab", "dc", "bc"])
     assert graph.successors("a") == ["c", "b"]

@@ -6,6 +6,7 @@ import logging
 import pickle
 import subprocess
 import sys
+import threading
 
 import pytest
 from support import ENGINES, function_node, node, plain
@@ -38,6 +39,31 @@ def test_wrong_steps_of_the_builder_are_named():
         rm.Pipeline("p").add("Echo", id="a").add("Echo", id="a")
     with pytest.raises(TypeError, match="is a class"):
         rm.Pipeline("p").add(function_node(lambda x: x))
+
+
+@pytest.mark.parametrize("params", [[], "", 0, False, ()])
+def test_params_of_a_wrong_type_are_not_dropped(params):
+    pipeline = rm.Pipeline("demo").add("PassThrough", params=params)
+    with pytest.raises(rm.ManifestError, match=r"\$\.nodes\[0\]\.params: expected an object"):
+        pipeline.to_manifest()
+
+
+def test_what_the_builder_was_given_may_be_changed_afterwards():
+    params, needs = {"multiplier": 2, "deep": [1]}, {"cpu": {"cores": 2}}
+    pipeline = rm.Pipeline("demo").add("Multiply", params=params, capabilities=needs)
+    params["multiplier"] = 3
+    params["deep"].append(2)
+    needs["cpu"]["cores"] = 0
+    with pytest.warns(rm.ManifestWarning):
+        manifest = pipeline.to_manifest()
+    assert manifest.nodes[0].params == {"multiplier": 2, "deep": [1]}
+    assert manifest.nodes[0].capabilities.cpu.cores == 2
+
+
+def test_a_param_that_cannot_be_copied_is_named():
+    pipeline = rm.Pipeline("demo").add("PassThrough", params={"lock": threading.Lock()})
+    with pytest.raises(rm.ManifestError, match=r"\$\.nodes\[0\]\.params\.lock: expected a JSON value"):
+        pipeline.to_manifest()
 
 
 def test_a_result_can_be_read_by_a_person(engine):
