@@ -34,7 +34,7 @@ from remotemedia._core.plan cimport (
     PUSH, PUT, SOURCE, TAKE, TAP, Branch, Plan, Step, call_t, fingerprint, is_native, make_plan,
 )
 
-from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, in_use, settle
+from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, bounded_repr, detach, in_use, settle
 from remotemedia.items import iterate, refusal
 from remotemedia.result import ExecutionResult, ExecutionStatus
 from remotemedia.returns import emitted_many, lazy_error, refuse_lazy, series
@@ -1078,5 +1078,5 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
             if run.claims is None:
                 run.claims = Claims()
             if not run.claims.take_one(nodes[u]):
-                raise in_use(f"node {graph.ids[u]!r} ({blueprint.specs[u].node_type})")
+                raise in_use(f"node {bounded_repr(graph.ids[u])} ({blueprint.specs[u].node_type})")
     return run

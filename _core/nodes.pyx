@@ -21,6 +21,7 @@ from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong
 
 from remotemedia._core.node cimport NativeNode, NodeContext
 
+from remotemedia.errors import bounded_repr
 from remotemedia.items import is_array
 
 cdef object logger = logging.getLogger("remotemedia")
@@ -47,14 +48,15 @@ cdef int refuse_item(object item, str wanted) except -1:
 
 
 cdef object param_error(NodeContext context, str name, str problem):
-    return ValueError(f"node {context.node_id!r} ({context.node_type}): param {name!r} {problem}")
+    where = f"node {bounded_repr(context.node_id)} ({context.node_type})"
+    return ValueError(f"{where}: param {bounded_repr(name)} {problem}")
 
 
 cdef int check_names(NodeContext context, object known) except -1:
     for name in context.params:
         if name not in known:
-            from difflib import get_close_matches
-            close = get_close_matches(str(name), known, 1)
+            from remotemedia.bounded import close_matches
+            close = close_matches(str(name), known)
             hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
             raise param_error(context, str(name), f"is unknown; {hint}")
     return 0
@@ -70,28 +72,28 @@ cdef object required(NodeContext context, str name):
 cdef object number_param(NodeContext context, str name):
     value = required(context, name)
     if not is_number(value):
-        raise param_error(context, name, f"must be a number, not {value!r}")
+        raise param_error(context, name, f"must be a number, not {bounded_repr(value)}")
     return value
 
 
 cdef Py_ssize_t size_param(NodeContext context) except -1:
     value = required(context, "size")
     if not isinstance(value, int) or PyBool_Check(value) or value < 1:
-        raise param_error(context, "size", f"must be an integer of at least 1, not {value!r}")
+        raise param_error(context, "size", f"must be an integer of at least 1, not {bounded_repr(value)}")
     return min(value, 2 ** 62)  # more than memory holds
 
 
 cdef str text_param(NodeContext context, str name):
     value = required(context, name)
     if not isinstance(value, str):
-        raise param_error(context, name, f"must be a string, not {value!r}")
+        raise param_error(context, name, f"must be a string, not {bounded_repr(value)}")
     return str(value)
 
 
 cdef int choice_param(NodeContext context, str name, dict choices) except -1:
     value = required(context, name)
     if not isinstance(value, str) or value not in choices:
-        raise param_error(context, name, f"must be one of {', '.join(choices)}, not {value!r}")
+        raise param_error(context, name, f"must be one of {', '.join(choices)}, not {bounded_repr(value)}")
     return choices[value]
 
 
@@ -307,7 +309,7 @@ cdef class Filter(NativeNode):
         self.comparison = <Comparison> choice_param(context, "op", COMPARISONS)
         self.value = required(context, "value")
         if self.comparison == CONTAINED and not isinstance(self.value, (list, tuple, str, Mapping)):
-            raise param_error(context, "value", f"must be a list, a string or an object for 'in', not {self.value!r}")
+            raise param_error(context, "value", f"must be a list, a string or an object for 'in', not {bounded_repr(self.value)}")
 
 
 @cython.final

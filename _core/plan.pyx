@@ -23,7 +23,7 @@ from remotemedia._core.nodes cimport Counter, PassThrough
 from types import BuiltinMethodType
 
 from remotemedia._core import nodes as _nodes
-from remotemedia.errors import ManifestError
+from remotemedia.errors import ManifestError, bounded_repr
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, read_traits
 
@@ -341,7 +341,7 @@ cdef bint is_native(object node) except -1:
 
 cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):
     """The fault of node `u` that only the instances show, or None."""
-    name = f"node {graph.ids[u]!r} ({specs[u].node_type})"
+    name = f"node {bounded_repr(graph.ids[u])} ({specs[u].node_type})"
     fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
     if fault is not None:
         return fault

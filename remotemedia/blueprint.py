@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from remotemedia._core.node import Claims, NodeContext
-from remotemedia.errors import RegistryError
+from remotemedia.errors import RegistryError, bounded_repr
 from remotemedia.registry import Entry, NodeRegistry, factory_error, unknown_types
 from remotemedia.shared import SharedNodes
 
@@ -85,7 +85,7 @@ class Blueprint:
     def claim(self, nodes: list[Any]) -> Claims:
         """Claim the nodes of a run, in manifest order; SessionBusyError if another run has one of them."""
         claims = Claims()
-        claims.take(nodes, [f"node {spec.id!r} ({spec.node_type})" for spec in self.specs])
+        claims.take(nodes, [f"node {bounded_repr(spec.id)} ({spec.node_type})" for spec in self.specs])
         return claims
 
     def make(self, position: int) -> Any:

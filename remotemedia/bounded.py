@@ -1,4 +1,4 @@
-"""A repr that stays small and cheap whatever it is given; used by error messages alone."""
+"""What error messages say of values and names, small and cheap whatever they are given."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+LONGEST_COMPARED = 64
 SHOWN = 6
 CONTAINERS: dict[Any, str] = {set: "{}", frozenset: "{}", deque: "[]", list: "[]", tuple: "()"}
 
@@ -63,3 +64,15 @@ def _shown(members: Iterable[str], count: int) -> Iterator[str]:
     yield from islice(members, SHOWN)
     if count > SHOWN:
         yield "…"
+
+
+def close_matches(word: str, names: Iterable[str], most: int = 1) -> list[str]:
+    """Return those of `names` that `word` may have been meant to be, the closest first.
+
+    None for a long word: a comparison takes time by the square of its length, and nobody mistypes 10 MB.
+    """
+    if len(word) > LONGEST_COMPARED:
+        return []
+    from difflib import get_close_matches
+
+    return get_close_matches(word, names, n=most)

@@ -181,7 +181,7 @@ class NodeError(RemoteMediaError):
 
         `item` is what the node was given; only its type's name and a bounded repr are kept.
         """
-        where = f"node {node_id!r} ({node_type}) failed in {phase}"
+        where = f"node {bounded_repr(node_id)} ({node_type}) failed in {phase}"
         if item_index is not None:
             where += f" at item {item_index}"
         error = cls(
@@ -214,10 +214,20 @@ def bounded_repr(value: object, limit: int = REPR_LIMIT) -> str:
     Items may nest 10⁶ levels deep or hold gigabytes, and a user's ``__repr__`` may raise: none of it may turn an
     error into another one.
     """
-    from remotemedia.bounded import BoundedRepr  # only errors need it; keeps the import of the package small
+    if type(value) is str and len(value) <= limit // 2:  # most are names
+        text = repr(value)
+    else:
+        from remotemedia.bounded import BoundedRepr  # only errors need it; keeps the import of the package small
 
-    text = BoundedRepr().repr(value)
+        text = BoundedRepr().repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Return names as a message lists them: ``'a', 'b' and 5 more``."""
+    every = list(names)
+    text = ", ".join(bounded_repr(name) for name in every[:most])
+    return text if len(every) <= most else f"{text} and {len(every) - most} more"
 
 
 def bounded_text(error: BaseException, limit: int = 1000) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any
 
-from remotemedia.errors import InputError
+from remotemedia.errors import InputError, bounded_repr
 
 CHUNK = 4096  # elements of an array that become Python scalars at a time
 
@@ -34,7 +34,7 @@ def check_feed(producers: Sequence[str], items: Any) -> None:
     check_input(items)
     if producers:
         raise InputError(
-            f"node {producers[0]!r} is a producer, a source of its own, so the pipeline takes no items; "
+            f"node {bounded_repr(producers[0])} is a producer, a source of its own, so the pipeline takes no items; "
             "use execute(manifest)"
         )
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from remotemedia._core.graph import PipelineGraph, link
 from remotemedia._core.jsonscan import WATCHED, KeyScanner
-from remotemedia.errors import ManifestError, ManifestIssue, ManifestWarning
+from remotemedia.errors import ManifestError, ManifestIssue, ManifestWarning, bounded_repr
 from remotemedia.manifest_parts import (
     Capabilities,
     CircuitBreaker,
@@ -108,7 +108,7 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
     def __repr__(self) -> str:
         name = self.metadata.get("name") if isinstance(self.metadata, dict) else None
         nodes, connections = (len(part) if isinstance(part, tuple) else "?" for part in (self.nodes, self.connections))
-        return f"<Manifest {name!r}: {nodes} nodes, {connections} connections>"
+        return f"<Manifest {bounded_repr(name)}: {nodes} nodes, {connections} connections>"
 
     @property
     def graph(self) -> PipelineGraph:

@@ -9,6 +9,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.bounded import LONGEST_COMPARED, close_matches
 from remotemedia.errors import ManifestIssue, bounded_repr
 from remotemedia.manifest_text import DIGITS_LIMIT, Repeated, Unfit, too_deep
 
@@ -68,13 +69,9 @@ class Walk:
 
     def closest(self, word: str, names: Iterable[str]) -> str:
         """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
-        choice = {name.lower(): name for name in names} if len(word) <= 64 and self._hints > 0 else {}
+        choice = {name.lower(): name for name in names} if len(word) <= LONGEST_COMPARED and self._hints > 0 else {}
         self._hints -= len(choice)
-        if not choice:
-            return ""
-        from difflib import get_close_matches
-
-        close = get_close_matches(word.lower(), choice, n=1)
+        close = close_matches(word.lower(), choice)
         return f"; did you mean {bounded_repr(choice[close[0]], 60)}?" if close else ""
 
     def text(self, value: str, path: str) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from remotemedia._core.node import NodeExecutor
+from remotemedia.errors import bounded_repr
 
 if TYPE_CHECKING:
     from remotemedia.executor import ErrorPolicy, MetricsLevel
@@ -75,7 +76,7 @@ class Pipeline:
         if isinstance(node, type):
             raise TypeError(f"{node.__name__} is a class: register it and add its type, or add {node.__name__}()")
         if not isinstance(node, (str, NodeExecutor)) and not hasattr(node, "process") and not hasattr(node, "produce"):
-            raise TypeError(f"a node is a node type or an instance with a process method, not {node!r}")
+            raise TypeError(f"a node is a node type or an instance with a process method, not {bounded_repr(node)}")
         node_id = id if id is not None else self._free_id(node_type)
         if node_id in self._ids:
             raise ValueError(f"the pipeline has a node {node_id!r} already; give another id")

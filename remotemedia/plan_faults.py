@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from remotemedia.errors import ManifestIssue
+from remotemedia.errors import ManifestIssue, bounded_repr, listed
+
+SHOWN_BRANCHES = 12
 
 
 def fed_producer(position: int, name: str, feeders: Iterable[str]) -> ManifestIssue:
     """Return the fault of a producer with predecessors."""
-    fed_by = ", ".join(map(repr, feeders))
-    what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {fed_by}"
+    what = f"{name} is a producer, a source of its own (it has produce()), and cannot be fed by {listed(feeders)}"
     return ManifestIssue(f"$.nodes[{position}]", f"{what}; remove the connection, or write process() instead")
 
 
@@ -30,13 +31,16 @@ def unpaired_join(
     merging : iterable of str
         Ids of those openers that are merges.
     """
+    every = list(branches)
     places = ", ".join(
-        f"{branch!r} once per " + ("input item" if opener is None else f"output of {opener!r}")
-        for branch, opener in branches
+        f"{bounded_repr(branch)} once per " + ("input item" if opener is None else f"output of {bounded_repr(opener)}")
+        for branch, opener in every[:SHOWN_BRANCHES]
     )
+    if len(every) > SHOWN_BRANCHES:
+        places += f" and {len(every) - SHOWN_BRANCHES} more"
     remedy = "let all branches begin behind the same opener, or merge them"
-    merges = ", ".join(map(repr, merging))
+    merges = listed(merging)
     if merges:
         remedy = f'give {merges} "fan_in": "join" and "join_missing": "partial" in place of a merge'
-    what = f"join {join!r} cannot pair its branches, which emit in different scopes: {places}"
+    what = f"join {bounded_repr(join)} cannot pair its branches, which emit in different scopes: {places}"
     return ManifestIssue(f"$.nodes[{position}]", f"{what}; {remedy}")

@@ -25,9 +25,6 @@ LIBRARY = {
 }
 """Node types of this package that need an extra; their module is imported when one is first needed."""
 
-LONGEST_COMPARED = 64
-"""No close match is looked for of a longer name: that takes time by the square of its length."""
-
 Factory = Callable[[], Any]
 F = TypeVar("F", bound=Factory)
 
@@ -228,10 +225,10 @@ class NodeRegistry:
 
     def suggest(self, node_type: str) -> str:
         """Return a hint at what an unknown type may have been meant to be."""
-        from difflib import get_close_matches
+        from remotemedia.bounded import close_matches
 
         names = self.node_types()
-        close = get_close_matches(node_type, names, n=3, cutoff=0.6) if len(node_type) <= LONGEST_COMPARED else []
+        close = close_matches(node_type, names, 3)
         folded = [name for name in names if name.lower() == node_type.lower() and name not in close]
         if close or folded:
             return f"did you mean {' or '.join(map(repr, [*folded, *close][:3]))}?"

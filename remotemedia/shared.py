@@ -11,7 +11,7 @@ from threading import RLock
 from typing import Any
 
 from remotemedia._core.node import NodeContext, NodeInfo
-from remotemedia.errors import NodeError, RegistryError, SessionClosedError, note, settle
+from remotemedia.errors import NodeError, RegistryError, SessionClosedError, bounded_repr, note, settle
 from remotemedia.traits import read_traits
 
 
@@ -57,8 +57,9 @@ class SharedNodes:
             if instance.context is not None:
                 if instance.context.params != context.params:
                     raise RegistryError(
-                        f"shared node type {instance.node_type!r} runs with params {instance.context.params!r} "
-                        f"(node {instance.context.node_id!r}); node {context.node_id!r} asks for {context.params!r}"
+                        f"shared node type {instance.node_type!r} runs with params "
+                        f"{bounded_repr(instance.context.params)} (node {bounded_repr(instance.context.node_id)}); "
+                        f"node {bounded_repr(context.node_id)} asks for {bounded_repr(context.params)}"
                     )
                 return
             with self._lock:

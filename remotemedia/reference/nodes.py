@@ -10,11 +10,12 @@ import logging
 import operator
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from numbers import Number
 from typing import Any
 
 from remotemedia._core.node import NodeContext, NodeExecutor
+from remotemedia.bounded import close_matches
+from remotemedia.errors import bounded_repr
 from remotemedia.items import is_array
 
 logger = logging.getLogger("remotemedia")
@@ -44,12 +45,13 @@ class Params:
         self._context = context
         for name in context.params:
             if name not in known:
-                close = get_close_matches(str(name), known, 1)
+                close = close_matches(str(name), known)
                 hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
                 raise self._error(name, f"is unknown; {hint}")
 
     def _error(self, name: str, problem: str) -> ValueError:
-        return ValueError(f"node {self._context.node_id!r} ({self._context.node_type}): param {name!r} {problem}")
+        where = f"node {bounded_repr(self._context.node_id)} ({self._context.node_type})"
+        return ValueError(f"{where}: param {bounded_repr(name)} {problem}")
 
     def get(self, name: str, wanted: str, accepts: Callable[[Any], bool], default: Any = MISSING) -> Any:
         """Return param `name`, which `accepts` must take; `wanted` says in words what that is."""
@@ -57,7 +59,7 @@ class Params:
         if value is MISSING:
             raise self._error(name, "is missing")
         if not accepts(value):
-            raise self._error(name, f"must be {wanted}, not {value!r}")
+            raise self._error(name, f"must be {wanted}, not {bounded_repr(value)}")
         return value
 
     def number(self, name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
-from remotemedia.errors import ManifestError, ManifestIssue
+from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.reference.graph import RUN, Graph, Scopes
 from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, check_nodes, fault_of, read_traits
@@ -55,7 +55,7 @@ class Plan:
 
     def _fault(self, u: int, node: Any) -> ManifestIssue | None:
         graph, spec = self.graph, self.specs[u]
-        path, name = f"$.nodes[{u}]", f"node {spec.id!r} ({spec.node_type})"
+        path, name = f"$.nodes[{u}]", f"node {bounded_repr(spec.id)} ({spec.node_type})"
         fault = fault_of(node, path, name)
         if fault is None and self.traits[u].produces and graph.incoming[u]:
             fault = fed_producer(u, name, (graph.ids[p] for p in graph.predecessors(u)))

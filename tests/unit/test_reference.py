@@ -157,7 +157,9 @@ def imports_of(path):
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_imports_nothing_compiled_but_the_base_classes(path):
-    ours = {"remotemedia." + name for name in ("errors", "items", "plan_faults", "result", "returns", "traits")}
+    ours = {
+        "remotemedia." + name for name in ("bounded", "errors", "items", "plan_faults", "result", "returns", "traits")
+    }
     for module, names in imports_of(path):
         if module == "remotemedia._core.node":
             assert set(names) <= {"Claims", "NodeContext", "NodeExecutor"}  # Claims is a name for the type checker
