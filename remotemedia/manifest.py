@@ -169,8 +169,9 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         """Return the manifest of a YAML text of the same shape; needs the extra ``remotemedia[yaml]``.
 
         YAML is read as another spelling of JSON: no anchors, aliases, tags or merge keys, one document, string
-        keys; plain scalars are null, true, false and numbers as in JSON, or else strings (dates too). What YAML
-        versions read differently (``yes``, ``0x1F``, ``1_000``) is refused. Parameters and errors as for `from_json`.
+        keys; plain scalars are null, true, false and numbers as in JSON, or else strings (dates too). What YAML 1.1
+        and 1.2 read differently is refused: ``y``, ``no``, ``0x1F``, ``1_000``, and of numbers with an exponent all
+        but those with a point and a sign (``1.0e+5``). Parameters and errors as for `from_json`.
 
         Raises
         ------

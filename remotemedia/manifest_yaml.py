@@ -17,21 +17,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(
+    r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?"
+)  # for YAML 1.1 there is none without point and sign
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-# What YAML 1.1 or 1.2 reads as something else than a string, though JSON does not: no reader should have to guess.
+# What YAML 1.1, YAML 1.2 and JSON do not read alike, beside dates, which are strings here: nobody should have to guess.
 _AMBIGUOUS = re.compile(
-    r"""(?:yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF|=
+    r"""(?:y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF|=
     |[-+]?0[xX][0-9a-fA-F_]+ |[-+]?0o[0-7_]+ |[-+]?0b[01_]+
     |[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)? |[-+]?\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?
     |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?)""",
     re.VERBOSE,
 )
+_ADVICE = "put a string in quotes, write a number like 12, 1.5 or 1.0e+5, a truth value as true or false"
 _NO_KEY: Any = object()
 
 
@@ -145,8 +148,7 @@ class _Builder:
         if value == "<<":
             return Unfit(f"merge key '<<' ({where}): merge keys are not read, write the keys out")
         if _AMBIGUOUS.fullmatch(value):
-            advice = "write it as JSON does, or in quotes for a string"
-            return Unfit(f"{bounded_repr(value, 60)} ({where}) means one thing or another by YAML version; {advice}")
+            return Unfit(f"{bounded_repr(value, 60)} ({where}) means one thing or another by YAML version; {_ADVICE}")
         return value
 
     def _begin(self, container: _Mapping | list[Any], where: str) -> None:

@@ -1,6 +1,7 @@
 """YAML as another spelling of JSON: what loads the same, and every fault with its line; with and without libyaml."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -91,9 +92,11 @@ SCALARS = [
     ("123456789012345678901234567890", 123456789012345678901234567890),
     ("1.5", 1.5),
     ("-0.0", -0.0),
-    ("1e3", 1000.0),
-    ("1E-2", 0.01),
+    ("1.0e+3", 1000.0),
+    ("1.0E-2", 0.01),
     ("12.5e+1", 125.0),
+    ("'1e5'", "1e5"),
+    ("'y'", "y"),
     ("text", "text"),
     ("two words", "two words"),
     ("'yes'", "yes"),
@@ -103,8 +106,7 @@ SCALARS = [
     ('"<<"', "<<"),
     ("2024-01-01", "2024-01-01"),
     ("2024-01-01T10:00:00Z", "2024-01-01T10:00:00Z"),
-    ("y", "y"),
-    ("n", "n"),
+    ("ya", "ya"),
     ("1.2.3", "1.2.3"),
     ("10.0.0.7:7000", "10.0.0.7:7000"),
     ("1st", "1st"),
@@ -133,6 +135,10 @@ def test_block_scalars_are_strings():
 @pytest.mark.parametrize(
     "text",
     [
+        "y",
+        "Y",
+        "n",
+        "N",
         "yes",
         "No",
         "ON",
@@ -149,14 +155,67 @@ def test_block_scalars_are_strings():
         "1:30",
         "1:30:00.5",
         "=",
+        "1e5",
+        "12e03",
+        "1E-2",
+        "-1e+5",
+        "1.5e3",
+        "1.5E03",
+        "010.5",
+        "1.e+3",
+        ".5e-1",
+        "+1.5",
     ],
 )
 def test_what_yaml_versions_read_differently_is_refused(text):
     path, message = faults(block(f"p: {text}"))[0]
     assert path == "$.nodes[0].params.p"
     assert message.startswith(
-        f"'{text}' (line 9) means one thing or another by YAML version; write it as JSON does, or"
+        f"'{text}' (line 9) means one thing or another by YAML version; put a string in quotes, write a number"
     )
+
+
+FLOAT_1_2 = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+INT_1_2 = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+WORD_1_2 = re.compile(r"null|Null|NULL|~||true|True|TRUE|false|False|FALSE|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+BOOL_1_1 = {"y", "Y", "n", "N"}  # of the specification; PyYAML has left them out
+
+
+def kinds_of(word):
+    """The type that YAML 1.1 (as PyYAML resolves it) and the core schema of YAML 1.2 give a plain scalar."""
+    tag = yaml.SafeLoader("").resolve(yaml.ScalarNode, word, (True, False)).rpartition(":")[2]
+    old = "bool" if word in BOOL_1_1 else "str" if tag == "timestamp" else tag
+    if INT_1_2.fullmatch(word):
+        return old, "int"
+    if FLOAT_1_2.fullmatch(word):
+        return old, "float"
+    if WORD_1_2.fullmatch(word):
+        return old, "float" if "." in word else "bool" if word[0] in "tTfF" else "null"
+    return old, "str"
+
+
+PLAIN_WORDS = (
+    st.lists(st.sampled_from([*"0123456789+-._eExXobyYnN:~="]), min_size=1, max_size=6).map("".join)
+    | st.floats(allow_nan=False, allow_infinity=False).map(repr)
+    | st.sampled_from(["true", "Null", "yes", "Off", ".inf", ".NaN", "nULL", "2024-01-01"])
+)
+
+
+@settings(max_examples=500)
+@given(PLAIN_WORDS)
+def test_a_plain_scalar_is_taken_only_for_what_both_versions_of_yaml_take_it(word):
+    try:
+        events = list(yaml.parse(f"p: {word}\n", Loader=yaml.SafeLoader))
+    except yaml.YAMLError:
+        return
+    if len(events) != 8 or events[4].value != word or not events[4].implicit[0]:
+        return
+    try:
+        value = Manifest.from_yaml(BLOCK.replace("{@}", f"\n      p: {word}")).nodes[0].params["p"]
+    except ManifestError:
+        return
+    kind = {type(None): "null"}.get(type(value), type(value).__name__)
+    assert kinds_of(word) == (kind, kind)
 
 
 FAULTS = [
@@ -164,7 +223,7 @@ FAULTS = [
     ("p: .NaN", "$.nodes[0].params.p", ".NaN (line 9) is no JSON number"),
     ("p: .inf", "$.nodes[0].params.p", ".inf (line 9) is no JSON number"),
     ("p: -.Inf", "$.nodes[0].params.p", "-.Inf (line 9) is no JSON number"),
-    ("p: 1e999", "$.nodes[0].params.p", "1e999 is beyond the range"),
+    ("p: 1.0e+999", "$.nodes[0].params.p", "1.0e+999 is beyond the range"),
     ("p: " + "9" * 4301, "$.nodes[0].params.p", "an integer of 4301 digits"),
     ("p: *x", "$.nodes[0].params.p", "alias '*x' (line 9): aliases are not read, write the value out"),
     ("p: [*x]", "$.nodes[0].params.p[0]", "alias '*x' (line 9)"),
@@ -309,8 +368,9 @@ def test_without_pyyaml_the_extra_is_named(monkeypatch, tmp_path, way):
 WORDS = st.text(
     alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"], max_codepoint=0xD7FF), max_size=6
 )
+FLOATS = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: "e" not in repr(x))  # JSON writes 1e+16
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    st.none() | st.booleans() | st.integers() | FLOATS | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=8,
 )
@@ -337,10 +397,10 @@ def test_any_text_is_a_manifest_or_a_fault(text):
     assert caught.value.errors
 
 
-# "1e5" is a string for YAML 1.1, which PyYAML writes, and a number for JSON and YAML 1.2, so it leaves it unquoted.
-UNLIKE_NUMBERS = WORDS.filter(lambda word: word[:1] not in {*"0123456789+-."})
+# "1e5" is a string for YAML 1.1, which PyYAML writes, and a number for YAML 1.2, so it leaves it unquoted; "y" too.
+UNLIKE_NUMBERS = WORDS.filter(lambda word: word[:1] not in {*"0123456789+-."} and word not in {*"yYnN"})
 WRITTEN = st.recursive(
-    st.none() | st.booleans() | st.integers() | UNLIKE_NUMBERS,
+    st.none() | st.booleans() | st.integers() | FLOATS | UNLIKE_NUMBERS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(UNLIKE_NUMBERS, inner, max_size=3),
     max_leaves=8,
 )
