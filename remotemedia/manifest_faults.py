@@ -20,6 +20,7 @@ from msgspec import inspect as mi
 from remotemedia.errors import ManifestIssue
 from remotemedia.manifest_graph import find_graph_faults
 from remotemedia.manifest_parts import EXTRA_KEY, Extra, Part
+from remotemedia.manifest_size import json_size
 from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS
 from remotemedia.manifest_text import too_deep
 from remotemedia.manifest_walk import INVALID, EnoughError, Walk, at, number_of, pairs_of
@@ -42,7 +43,11 @@ def walk_over(tree: Any, part: type[Part], walk: Walk) -> Any:
     walk : Walk
         Takes the faults.
     """
+    most = walk.limits.max_bytes
     try:
+        if json_size(tree, most) > most:
+            walk.fault("$", f"larger than {most} bytes of JSON (ManifestLimits.max_bytes)")
+            return INVALID
         normal = shape_of(part).check(walk, tree, "$", 1)
         if walk.issues:
             add_graph_faults(tree, walk)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ISSUES_LIMIT = 100_000
 """A hostile manifest has a fault every few bytes; beyond this many the walk ends."""
 
+ENOUGH = ManifestIssue("$", f"more than {ISSUES_LIMIT} faults; the check ended here")
+
 HINT_BUDGET = 200_000
 """How many names a walk may compare in search of close matches."""
 
@@ -51,13 +53,12 @@ class Walk:
         self.issues = list(issues)
         self.inert: dict[str, str] = {}
         self._open: set[int] = set()  # ids of the containers that are being copied
-        self._size = 0  # no more than the bytes of the free values copied so far, if they were JSON
         self._hints = HINT_BUDGET
 
     def fault(self, path: str, message: str) -> None:
         """Note a fault."""
         if len(self.issues) >= ISSUES_LIMIT:
-            self.issues.append(ManifestIssue("$", f"more than {ISSUES_LIMIT} faults; the check ended here"))
+            self.issues.append(ENOUGH)
             raise EnoughError
         self.issues.append(ManifestIssue(path, message))
 
@@ -76,7 +77,6 @@ class Walk:
 
     def text(self, value: str, path: str) -> Any:
         """Return a string as an exact `str`, or note that it has no UTF-8."""
-        self._spend(len(value) + 2)
         if type(value) is str and value.isascii():
             return value
         if not value.isascii():
@@ -106,7 +106,6 @@ class Walk:
         if number is INVALID:
             expected = "a JSON value (null, true, false, a finite number, a string, an array, an object)"
             self.wrong(path, expected, value, depth)
-        self._spend(1)
         return number
 
     def _container(self, value: Any, path: str, depth: int) -> Any:
@@ -116,7 +115,6 @@ class Walk:
         if depth > self.limits.max_depth:
             self.fault(path, too_deep(self.limits.max_depth))
             return INVALID
-        self._spend(2)
         self._open.add(id(value))
         if isinstance(value, dict):
             copy: Any = self._object(value, path, depth)
@@ -135,12 +133,6 @@ class Walk:
                 self.fault(where, "duplicate key; keep one")
             copy[str.__str__(key)] = self.free(item, where, depth + 1)
         return copy
-
-    def _spend(self, size: int) -> None:
-        self._size += size
-        if self._size > self.limits.max_bytes:
-            self.fault("$", f"larger than {self.limits.max_bytes} bytes of JSON (ManifestLimits.max_bytes)")
-            raise EnoughError
 
 
 def number_of(value: Any) -> Any:

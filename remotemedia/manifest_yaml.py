@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.manifest_text import Unfit, constant_of, float_of, int_of, too_deep
-from remotemedia.manifest_walk import describe
+from remotemedia.manifest_walk import ENOUGH, ISSUES_LIMIT, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +108,9 @@ class _Builder:
 
     def take(self, event: Any) -> None:
         """Take the next event."""
+        if len(self.issues) > ISSUES_LIMIT:
+            self.issues[ISSUES_LIMIT:] = [ENOUGH]
+            raise _StopError
         yaml = self._yaml
         where = f"line {event.start_mark.line + 1}"
         if isinstance(event, yaml.NodeEvent):

@@ -3,17 +3,21 @@
 import enum
 import json
 import math
+import re
 import sys
 import threading
 import time
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from remotemedia import Connection, Manifest, ManifestError, ManifestLimits, NodeSpec
 from remotemedia.manifest import RunOptions, Timeouts, _blanks
 from remotemedia.manifest_faults import shape_of
 from remotemedia.manifest_parts import Part
+from remotemedia.manifest_size import json_size
 from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS, WATCHED_KEYS
 
 UNSET = object()
@@ -610,6 +614,49 @@ def test_a_dict_that_unfolds_to_a_large_text_is_refused():
         laugh = [laugh] * 10
     with pytest.raises(ManifestError, match="larger than 1000000 bytes of JSON"):
         Manifest.from_dict(with_node(params={"p": laugh}), limits=ManifestLimits(max_bytes=1_000_000))
+
+
+@pytest.mark.parametrize("place", ["params", "metadata", "nodes", "config"])
+@pytest.mark.parametrize("kind", ["object", "array"])
+def test_laughs_are_refused_before_they_are_unfolded(place, kind):
+    laugh: object = "ha"
+    for _ in range(58):
+        laugh = {"a": laugh, "b": laugh} if kind == "object" else [laugh, laugh]
+    source = with_node(params={"p": laugh}) if place == "params" else tree(**{place: {"name": "n", "p": laugh}})
+    began = time.process_time()
+    with pytest.raises(ManifestError, match=r"\$: larger than 16777216 bytes of JSON") as caught:
+        Manifest.from_dict(source)
+    assert len(caught.value.errors) == 1
+    assert time.process_time() - began < 1
+
+
+SHARED = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet="abc", max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: items * 2)
+        | st.dictionaries(st.text(alphabet="abc", max_size=3), inner, max_size=3)
+        | inner.map(lambda value: {"x": value, "y": [value]})
+    ),
+    max_leaves=8,
+)
+
+
+@given(SHARED, st.integers(0, 300))
+def test_the_size_of_a_tree_is_that_of_its_text(value, most):
+    text = json.dumps(value, separators=(",", ":"))
+    shortest = len(re.sub(r"(?<![\w\"])(null|true|false|-\d)(?![\w\"])", "1", text))
+    assert json_size(value, 10**9) == shortest
+    assert (json_size(value, most) > most) == (shortest > most)
+
+
+def test_the_size_of_a_tree_that_contains_itself_or_is_very_deep_is_found():
+    loop: list = []
+    loop.append(loop)
+    assert json_size(loop, 1000) == 2
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert json_size(deep, 10**9) == 200_002
 
 
 def test_the_number_of_nodes_has_a_limit():

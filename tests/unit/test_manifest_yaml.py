@@ -349,6 +349,19 @@ def test_laughs_by_alias_are_refused_at_once():
     assert len(found) == 9 + 16
 
 
+@pytest.mark.parametrize("line", ["- yes", "- &a b", "- !t b", "- *a"])
+def test_after_very_many_faults_the_check_ends_and_says_so(line):
+    text = block("q: 1") + "x-many:\n" + f"{line}\n" * 110_000
+    found = faults(text)
+    assert len(found) == 100_001
+    assert found[-1] == ("$", "more than 100000 faults; the check ended here")
+
+
+def test_faults_of_yaml_and_of_the_manifest_count_together():
+    found = faults(block("q: 1") + "x-many:\n" + "- &a b\n" * 60_000 + "- yes\n" * 60_000)
+    assert len(found) == 100_001
+
+
 def test_keys_that_nothing_acts_on_warn():
     with pytest.warns(ManifestWarning, match=r"'is_streaming' \(\$\.nodes\[1\]\.isStreaming\)") as caught:
         manifest = Manifest.from_yaml(block().replace("  - id: b\n", "  - id: b\n    isStreaming: true\n"))
