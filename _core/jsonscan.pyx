@@ -35,16 +35,20 @@ cdef class KeyScanner:
     Parameters
     ----------
     watched : iterable of str
-        Keys whose presence, at any depth, is reported.
+        Keys whose presence is reported.
+    deepest : int
+        Where they count: in objects down to this depth, the outermost being at 1.
     """
 
     cdef list watched                       # owns the bytes behind `keys`, sorted by length
     cdef Key keys[64]
     cdef int heads[LONGEST_WATCHED + 2]     # the watched keys of length n are keys[heads[n]:heads[n + 1]]
+    cdef int deepest
 
-    def __cinit__(self, watched):
+    def __cinit__(self, watched, int deepest):
         cdef bytes key
         cdef int i
+        self.deepest = deepest
         self.watched = sorted({word.encode() for word in watched}, key=lambda word: (len(word), word))
         if len(self.watched) > 64 or any(not 0 < len(word) <= LONGEST_WATCHED for word in self.watched):
             raise ValueError(f"at most 64 watched keys of 1 to {LONGEST_WATCHED} bytes")
@@ -69,7 +73,7 @@ cdef class KeyScanner:
         -------
         int
             REPEATED: an object has a key twice (escapes undone). DEEP: nesting beyond `max_depth`.
-            WATCHED: a watched key occurs. BROKEN: this is no JSON.
+            WATCHED: a watched key occurs where it counts. BROKEN: this is no JSON.
         """
         cdef _Scan state
         if not 0 < max_depth <= 100_000:
@@ -77,9 +81,9 @@ cdef class KeyScanner:
         state = _Scan.__new__(_Scan, max_depth)
         return state.run(self, text, len(text), max_depth)
 
-    cdef inline bint is_watched(self, const unsigned char* text, Py_ssize_t length) noexcept:
+    cdef inline bint is_watched(self, const unsigned char* text, Py_ssize_t length, int depth) noexcept:
         cdef int i
-        if length > LONGEST_WATCHED:
+        if depth > self.deepest or length > LONGEST_WATCHED:
             return False
         for i in range(self.heads[length], self.heads[length + 1]):
             if memcmp(self.keys[i].text, text, length) == 0:
@@ -133,7 +137,7 @@ cdef class _Scan:
                     if escaped:
                         found |= self.take_escaped(scanner, text[start:at], depth)
                     else:
-                        if scanner.is_watched(text + start, at - start):
+                        if scanner.is_watched(text + start, at - start, depth):
                             found |= WATCHED
                         found |= self.take(text + start, at - start, depth)
                 at += 1
@@ -186,7 +190,7 @@ cdef class _Scan:
             return BROKEN
         if not self.levels[depth].hashed:
             self.hash_keys(depth)
-        return self.take_hashed(key, depth) | (WATCHED if scanner.is_watched(key, len(key)) else 0)
+        return self.take_hashed(key, depth) | (WATCHED if scanner.is_watched(key, len(key), depth) else 0)
 
     cdef int take_hashed(self, bytes key, int depth) except -1:
         cdef set keys = self.sets[depth]

@@ -90,6 +90,18 @@ def long_chain_text(count: int) -> str:
     return json.dumps(chain(*(("PassThrough", "Echo")[i % 2] for i in range(count))))
 
 
+def sdk_chain_text(count: int) -> str:
+    """Return the text of the same chain as files of the SDK have it: other spellings, free keys, nulls."""
+    tree = json.loads(long_chain_text(count))
+    tree["metadata"]["createdAt"] = "2025-01-01T00:00:00Z"
+    for node in tree["nodes"]:
+        node["nodeType"] = node.pop("node_type")
+        node |= {"params": None, "isStreaming": False, "capabilities": None, "docker": {"image": "any"}, "x-y": 1}
+    for connection in tree["connections"]:
+        connection |= {"type": "stream", "fromPort": "out"}
+    return json.dumps(tree)
+
+
 def executor(engine: str, **node_types: Callable[[], Any]) -> rm.Executor:
     """Return an executor of this engine, and of no other, that knows the user classes."""
     registry = rm.NodeRegistry()

@@ -1,15 +1,17 @@
 """`Manifest`: what a pipeline is made of, read from JSON or YAML, checked whole before anything is made of it (R43).
 
-A valid text takes the fast way: a lexical scan for what the decoder lets pass, the typed decoder, the graph. Whatever
-that refuses, and everything that is no JSON text, takes the slow walk (`remotemedia.manifest_faults`), which finds
-all faults at once. A `Manifest` owns its values: nothing of the caller's dicts stays in it.
+A valid text takes the fast way: a lexical scan for what the decoder lets pass, the typed decoder, the graph. If it has
+aliases, free keys or such as this version does not act on, its keys are put into their one spelling on the way
+(`remotemedia.manifest_spelling`). Whatever that refuses, and everything that is no JSON text, takes the slow walk
+(`remotemedia.manifest_faults`), which finds all faults at once. A `Manifest` owns its values: nothing of the caller's
+dicts stays in it.
 """
 
 from __future__ import annotations
 
 import sys
 import warnings
-from operator import attrgetter
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -34,8 +36,9 @@ from remotemedia.manifest_parts import (
     RunOptions,
     Timeouts,
     plain,
+    spell_metadata,
 )
-from remotemedia.manifest_support import WATCHED_KEYS
+from remotemedia.manifest_support import WATCHED_DEPTH, WATCHED_KEYS
 
 if TYPE_CHECKING:
     import os
@@ -161,7 +164,7 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         except UnicodeEncodeError:  # a lone surrogate; the walk tells where
             return cls._from_refused(text, limits)
         _check_size(len(data), limits)
-        manifest = cls._decode(data, limits)
+        manifest = cls._decode(data.removeprefix(BOM_UTF8), limits)
         return manifest if manifest is not None else cls._from_refused(data, limits)
 
     @classmethod
@@ -286,12 +289,11 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         found = _scanner.scan(data, limits.max_depth)
         if found & ~WATCHED:
             return None
-        try:
-            manifest = _decoder.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        name = manifest.metadata.get("name")
-        if not isinstance(name, str) or not name or (found and _asks_for_more(manifest)):
+        inert: dict[str, str] = {}
+        manifest = None if found else _decoded(data)
+        if manifest is None:
+            manifest = _spelled(data, inert)
+        if manifest is None or not spell_metadata(manifest.metadata) or not _is_name(manifest.metadata.get("name")):
             return None
         if len(manifest.nodes) > limits.max_nodes or len(manifest.connections) > limits.max_connections:
             return None
@@ -299,6 +301,8 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         if graph is None:
             return None
         manifest.__dict__["_graph"] = graph
+        if inert:
+            _warn_of(inert)
         return manifest
 
     @classmethod
@@ -333,27 +337,30 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
 
 
 _decoder = msgspec.json.Decoder(Manifest)
-_scanner = KeyScanner({key for keys in WATCHED_KEYS.values() for key in keys})
-_blanks = {
-    "RunOptions": RunOptions(),
-    "NodeSpec": NodeSpec(id="", node_type=""),
-    "Connection": Connection(from_="", to=""),
-}
-_readers = {owner: attrgetter(*keys) for owner, keys in WATCHED_KEYS.items()}
+_scanner = KeyScanner(WATCHED_KEYS, WATCHED_DEPTH)
 
 
-def _asks_for_more(manifest: Manifest) -> bool:
-    """Whether a watched key is used, not only a param of the same name."""
-    groups: dict[str, Iterable[Part]] = {
-        "RunOptions": () if manifest.run is None else (manifest.run,),
-        "NodeSpec": manifest.nodes,
-        "Connection": manifest.connections,
-    }
-    for owner, read in _readers.items():
-        unused = read(_blanks[owner])
-        if any(read(part) != unused for part in groups[owner]):
-            return True
-    return False
+def _decoded(data: bytes) -> Manifest | None:
+    """Return what a text says, not yet checked for names and graph, if its keys are those of the structs."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _spelled(data: bytes, inert: dict[str, str]) -> Manifest | None:
+    """Return the same of a text with other keys too; those that nothing acts on are added to `inert`."""
+    from remotemedia.manifest_spelling import spelling_of  # few texts need it
+
+    try:
+        tree = msgspec.json.decode(data)
+        return msgspec.convert(tree, Manifest) if spelling_of(Manifest).speller.spell(tree, "$", inert) else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and name != ""
 
 
 def _check_size(size: int, limits: ManifestLimits) -> None:

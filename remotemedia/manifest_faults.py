@@ -14,14 +14,13 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import inspect as mi
 
 from remotemedia.errors import ManifestIssue
 from remotemedia.manifest_graph import find_graph_faults
-from remotemedia.manifest_parts import EXTRA_KEY, Extra, Part
+from remotemedia.manifest_parts import EXTRA_KEY, METADATA_ALIASES, Extra, Part, joins_where_it_says, spell_metadata
 from remotemedia.manifest_size import json_size
-from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS
+from remotemedia.manifest_spelling import spelling_of
 from remotemedia.manifest_text import too_deep
 from remotemedia.manifest_walk import INVALID, EnoughError, Walk, at, number_of, pairs_of
 
@@ -158,16 +157,8 @@ class Shape:
     expected = "an object"
 
     def __init__(self, part: type[Part]) -> None:
-        fields = [field for field in msgspec.structs.fields(part) if field.encode_name != EXTRA_KEY]
-        info = mi.type_info(part)
-        assert isinstance(info, mi.StructType)
-        types = {field.encode_name: field.type for field in info.fields}
-        self.required = [field.encode_name for field in fields if field.required]
-        self.checkers = {f.encode_name: compile_type(types[f.encode_name], f.encode_name, f.default) for f in fields}
-        self.foreign = FOREIGN_KEYS.get(part.__name__, ())
-        self.names = {**self.checkers, **dict.fromkeys(self.foreign)}
-        self.aliases = {camel_case(name): name for name in self.names if "_" in name}
-        self.features = [feature for feature in FEATURES if feature.owner == part.__name__]
+        self.spelling = spelling_of(part)
+        self.checkers = {key: compile_type(f.type, key, f.default) for key, f in self.spelling.fields.items()}
         self.rule = RULES.get(part.__name__)
 
     def check(self, walk: Walk, value: Any, path: str, depth: int) -> Any:
@@ -178,6 +169,7 @@ class Shape:
         if depth > walk.limits.max_depth:
             walk.fault(path, too_deep(walk.limits.max_depth))
             return INVALID
+        spelling = self.spelling
         found: dict[str, Any] = {}
         spelled: dict[str, str] = {}
         for key, item in pairs_of(value):
@@ -186,57 +178,59 @@ class Shape:
                 if not walk.key(key, path):
                     continue
                 key = str.__str__(key)
-            name = self.aliases.get(key, key)
+            name = spelling.aliases.get(key, key)
             if name in spelled:
-                other = "" if spelled[name] == key else f", another spelling of {spelled[name]!r}"
-                walk.fault(at(path, key), f"duplicate key{other}; keep one")
+                walk.duplicate(at(path, key), key, spelled[name])
             spelled[name] = key
             checker = checker or self.checkers.get(name)
             if checker is None:
                 self._take_other(walk, found, name, item, at(path, key), depth)
-            elif item is not None or name in self.required:  # null stands for an optional key's absence
+            elif item is not None or name in spelling.required:  # null stands for an optional key's absence
                 taken = checker.check(walk, item, f"{path}.{key}", depth + 1)
                 if taken is not INVALID:
                     found[name] = taken
-        for name in self.required:
+                    self._look_at_feature(walk, name, taken, f"{path}.{key}")
+        for name in spelling.required:
             if name not in spelled:
                 walk.fault(f"{path}.{name}", f"missing; expected {self.checkers[name].expected}")
-        self._look_at_features(walk, found, spelled, path)
         if self.rule is not None:
             self.rule(walk, found, path)
         return found
 
     def _take_other(self, walk: Walk, found: dict[str, Any], key: str, item: Any, where: str, depth: int) -> None:
         """Put a key that has no field into the extra ones of `found`, or note that it is unknown."""
-        if key in self.foreign:
+        if key in self.spelling.foreign:
             if item is not None:
                 walk.inert.setdefault(key, where)
                 found.setdefault(EXTRA_KEY, Extra())[key] = walk.free(item, where, depth + 1)
         elif key.startswith("x-"):
             found.setdefault(EXTRA_KEY, Extra())[key] = walk.free(item, where, depth + 1)
         else:
-            hint = walk.closest(key, self.names)
+            hint = walk.closest(key, (*self.checkers, *self.spelling.foreign))
             walk.fault(where, f"unknown key{hint or '; free keys begin with x-'}")
             walk.free(item, where, depth + 1)  # for the faults in it
 
-    def _look_at_features(self, walk: Walk, found: dict[str, Any], spelled: dict[str, str], path: str) -> None:
-        for feature in self.features:
-            key = feature.key
-            if key not in found or found[key] in feature.harmless:
-                continue
-            where = f"{path}.{spelled[key]}"
-            if feature.treatment == "inert":
-                walk.inert.setdefault(key, where)
-            else:
-                walk.fault(where, f"not supported by this version; {feature.remedy}")
+    def _look_at_feature(self, walk: Walk, key: str, value: Any, where: str) -> None:
+        feature = self.spelling.features.get(key)
+        if feature is None or value in feature.harmless:
+            return
+        if feature.treatment == "inert":
+            walk.inert.setdefault(key, where)
+        else:
+            walk.fault(where, f"not supported by this version; {feature.remedy}")
 
 
 Checker = Free | FreeObject | Scalar | Either | Array | Shape
 
 
-def name_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
-    """Note a manifest whose metadata has no name."""
+def metadata_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
+    """Note metadata without a name, or with a key in two spellings; put its keys into their one spelling."""
     metadata = found.get("metadata", {"name": INVALID})
+    for alias, name in METADATA_ALIASES.items():
+        given = [key for key in metadata if key in (alias, name)]
+        if len(given) > 1:
+            walk.duplicate(f"{path}.metadata.{given[1]}", given[1], given[0])
+    spell_metadata(metadata)
     if "name" not in metadata:
         walk.fault(f"{path}.metadata.name", "missing; expected a non-empty string")
         return
@@ -247,11 +241,11 @@ def name_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
 
 def node_rule(walk: Walk, found: dict[str, Any], path: str) -> None:
     """Note what makes no sense together on a node."""
-    if "join_missing" in found and found.get("fan_in") != "join":
+    if not joins_where_it_says(found):
         walk.fault(f"{path}.join_missing", 'only a join has it; add "fan_in": "join" or leave it out')
 
 
-RULES: dict[str, Callable[[Walk, dict[str, Any], str], None]] = {"Manifest": name_rule, "NodeSpec": node_rule}
+RULES: dict[str, Callable[[Walk, dict[str, Any], str], None]] = {"Manifest": metadata_rule, "NodeSpec": node_rule}
 
 
 @cache
@@ -303,12 +297,9 @@ def text_like(kind: mi.StrType, extra: dict[str, Any]) -> Scalar:
     """Return the checker of a string."""
     pattern = re.compile(extra.get("pattern") or kind.pattern or "(?s:.*)")
     least = kind.min_length or 0
-    has_port = extra.get("port", False)
 
     def take(value: Any) -> Any:
-        if not isinstance(value, str) or len(value) < least or not pattern.fullmatch(value):
-            return INVALID
-        return value if not has_port or 0 < int(value.rpartition(":")[2]) < 65536 else INVALID
+        return value if isinstance(value, str) and len(value) >= least and pattern.fullmatch(value) else INVALID
 
     if not extra and not least:
         return Scalar("a string", lambda value: value if isinstance(value, str) else INVALID)
@@ -341,9 +332,3 @@ def number_like(kind: mi.IntType | mi.FloatType) -> Scalar:
         return number if least <= number <= most and number > above else INVALID
 
     return Scalar(expected, take)
-
-
-def camel_case(name: str) -> str:
-    """Return ``snake_case`` as ``snakeCase``."""
-    head, *rest = name.split("_")
-    return head + "".join(word.capitalize() for word in rest)

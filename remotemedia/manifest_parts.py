@@ -18,7 +18,9 @@ DEPTH_CEILING = 256
 
 INT_MAX = 2**31 - 1
 ID_PATTERN = "^[A-Za-z0-9_-]+$"
-HOST_PATTERN = r"^(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):[0-9]{1,5}$"
+PORT = "0*([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+HOST = rf"(\[[0-9A-Fa-f:.%]+\]|[^\s:/@\[\]]+):{PORT}"
+METADATA_ALIASES = {"createdAt": "created_at"}
 
 Text = Annotated[str, Meta(min_length=1)]
 Count = Annotated[int, Meta(ge=1, le=INT_MAX)]
@@ -33,7 +35,12 @@ NodeId = Annotated[
     ),
 ]
 Host = Annotated[
-    str, Meta(pattern=HOST_PATTERN, extra={"expected": "a host and port like 'gpu-box:7000'", "port": True})
+    str,
+    Meta(
+        pattern=rf"^{HOST}\Z",  # Python's `$` lets a line feed pass, JSON Schema's does not and has no `\Z`
+        extra={"expected": "a host and port like 'gpu-box:7000'"},
+        extra_json_schema={"pattern": f"^{HOST}$"},
+    ),
 ]
 
 
@@ -236,6 +243,22 @@ class Connection(_ConnectionOptions, frozen=True, gc=False):
 
     from_: str = msgspec.field(name="from")
     to: str
+
+
+def spell_metadata(metadata: dict[str, Any]) -> bool:
+    """Put the keys of metadata that have another spelling into the one; return whether none is there in both."""
+    if METADATA_ALIASES.keys().isdisjoint(metadata):
+        return True
+    spelled = {METADATA_ALIASES.get(key, key): value for key, value in metadata.items()}
+    sound = len(spelled) == len(metadata)
+    metadata.clear()
+    metadata.update(spelled)
+    return sound
+
+
+def joins_where_it_says(node: dict[str, Any]) -> bool:
+    """Whether a node's ``join_missing`` is only where there is a join."""
+    return "join_missing" not in node or node.get("fan_in") == "join"
 
 
 def plain(part: Part) -> dict[str, Any]:

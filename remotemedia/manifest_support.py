@@ -62,12 +62,8 @@ FOREIGN_KEYS: dict[str, tuple[str, ...]] = {
 """Keys of the SDK that this format comes from: inert, any JSON value, kept in ``extra``."""
 
 
-def _watched_keys() -> dict[str, tuple[str, ...]]:
-    keys = {"NodeSpec": ["join_missing", "host"]}  # only the walk sees a join_missing without a join, or a port > 65535
-    for feature in FEATURES:
-        keys.setdefault(feature.owner, []).append(feature.key)
-    return {owner: tuple(dict.fromkeys(watched)) for owner, watched in keys.items()}
+WATCHED_KEYS = ("join_missing", *(feature.key for feature in FEATURES))
+"""Keys that the typed decoder takes, but that are not to be taken as they stand."""
 
-
-WATCHED_KEYS = _watched_keys()
-"""Keys by owner, whose use sends a text from the fast way to the walk."""
+WATCHED_DEPTH = 3
+"""Levels of objects and arrays down to the nodes and connections that have them: a param of the same name is none."""

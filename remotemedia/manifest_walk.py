@@ -68,6 +68,11 @@ class Walk:
         if isinstance(value, (dict, list, tuple)):
             self._container(value, path, depth)
 
+    def duplicate(self, path: str, key: str, other: str) -> None:
+        """Note a key that is there already, maybe in another spelling."""
+        spelling = "" if other == key else f", another spelling of {other!r}"
+        self.fault(path, f"duplicate key{spelling}; keep one")
+
     def closest(self, word: str, names: Iterable[str]) -> str:
         """Return ``; did you mean 'x'?`` for the closest of `names`, or nothing."""
         choice = {name.lower(): name for name in names} if len(word) <= LONGEST_COMPARED and self._hints > 0 else {}

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remotemedia import Capabilities, Connection, Manifest, ManifestError, ManifestLimits, ManifestWarning, NodeSpec
+from remotemedia._core.spelling import KeySpeller
 from remotemedia.manifest import DEFAULT_LIMITS, Cpu, Execution, Gpu
 
 DEMO = {
@@ -316,6 +317,7 @@ SDK_FILE = {
     ],
     "comment": ["kept", 1],
 }
+SDK_METADATA = {"name": "sdk", "created_at": "2025-01-01T00:00:00Z", "auto_negotiate": True, "description": "d"}
 
 
 def test_a_file_of_the_sdk_loads_with_one_warning():
@@ -325,16 +327,16 @@ def test_a_file_of_the_sdk_loads_with_one_warning():
     assert warning.filename == __file__
     assert str(warning.message) == (
         "loaded, but not acted on by this version (first use in brackets): 'config' ($.config), "
-        "'defaults' ($.defaults), 'python_env' ($.pythonEnv), 'docker' ($.nodes[0].docker), "
+        "'defaults' ($.defaults), 'python_env' ($.pythonEnv), 'is_streaming' ($.nodes[0].isStreaming), "
+        "'runtime_hint' ($.nodes[0].runtimeHint), 'docker' ($.nodes[0].docker), "
         "'python_deps' ($.nodes[0].pythonDeps), 'media_capabilities' ($.nodes[0].media_capabilities), "
-        "'fast_path' ($.nodes[0].fastPath), 'runtime_hint' ($.nodes[0].runtimeHint), "
-        "'is_streaming' ($.nodes[0].isStreaming), 'type' ($.connections[0].type), "
+        "'fast_path' ($.nodes[0].fastPath), 'type' ($.connections[0].type), "
         "'from_port' ($.connections[0].fromPort), 'to_port' ($.connections[0].to_port), "
         "'params' ($.connections[0].params)"
     )
     assert manifest.nodes[0].node_type == "SileroVAD"
     assert manifest.nodes[0].is_output_node is True
-    assert manifest.metadata == SDK_FILE["metadata"]
+    assert manifest.metadata == SDK_METADATA
     assert manifest.extra == {
         "config": {"buffer": 3},
         "defaults": {"sample_rate": 16000},
@@ -347,7 +349,7 @@ def test_what_the_sdk_wrote_survives_in_snake_case():
     tree = json.loads(manifest.to_json())
     assert tree == {
         "version": "v1",
-        "metadata": SDK_FILE["metadata"],
+        "metadata": SDK_METADATA,
         "nodes": [
             {
                 "id": "vad",
@@ -421,11 +423,56 @@ def test_a_hand_built_manifest_warns_at_its_first_check():
     assert manifest.graph is manifest.graph
 
 
+def by_the_fast_way(text):
+    """The manifest of a text by the fast way alone, or None; and what it warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        manifest = Manifest._decode(text if isinstance(text, bytes) else text.encode(), DEFAULT_LIMITS)
+    return manifest, [str(warning.message) for warning in caught]
+
+
+def by_the_walk(source):
+    """The manifest of a dict, which always takes the walk, or None; and what it warns of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            manifest = Manifest.from_dict(source)
+        except ManifestError:
+            manifest = None
+    return manifest, [str(warning.message) for warning in caught]
+
+
 def test_a_param_named_like_a_key_does_not_warn():
     source = copy.deepcopy(DEMO)
     source["nodes"][0]["params"] = {"host": 1, "capabilities": {}, "join_missing": 1, "retry": 0, "config": 1}
     manifest = Manifest.from_json(json.dumps(source))
-    assert manifest._decode(json.dumps(source).encode(), DEFAULT_LIMITS) == manifest  # by the fast way
+    assert by_the_fast_way(json.dumps(source)) == (manifest, [])
+    assert by_the_walk(source) == (manifest, [])
+
+
+def test_created_at_has_two_spellings():
+    for spelling in ("createdAt", "created_at"):
+        source = {**DEMO, "metadata": {"x": 1, spelling: "2025", "name": "m", "updatedAt": 2}}
+        for manifest in (Manifest.from_dict(source), Manifest.from_json(json.dumps(source))):
+            assert list(manifest.metadata.items()) == [
+                ("x", 1),
+                ("created_at", "2025"),
+                ("name", "m"),
+                ("updatedAt", 2),
+            ]
+        assert by_the_fast_way(json.dumps(source))[0] == manifest
+        assert source["metadata"][spelling] == "2025"
+
+
+@pytest.mark.parametrize("spellings", [("createdAt", "created_at"), ("created_at", "createdAt")])
+def test_created_at_in_both_spellings_is_refused(spellings):
+    source = {**DEMO, "metadata": {**dict.fromkeys(spellings, "2025"), "name": "m"}}
+    for read in (Manifest.from_dict, lambda tree: Manifest.from_json(json.dumps(tree))):
+        with pytest.raises(ManifestError) as caught:
+            read(source)
+        assert [tuple(issue) for issue in caught.value.errors] == [
+            (f"$.metadata.{spellings[1]}", f"duplicate key, another spelling of '{spellings[0]}'; keep one")
+        ]
 
 
 def test_free_keys_are_free_on_every_object():
@@ -575,25 +622,99 @@ ODD_VALUES = st.sampled_from(
         {"name": "m"},
     ]
 )
-ODD_KEYS = st.sampled_from(
-    [*OPTIONS, "params", "from", "to", "capacity", "overflow", "nodeType", "x-", "x-a", "extra", "from_", "run", "type"]
+PLAIN_KEYS = ("params", "from", "to", "capacity", "overflow", "run", "type", "retry", "created_at", "description")
+FREE_KEYS = (
+    "docker",
+    "pythonDeps",
+    "python_deps",
+    "fastPath",
+    "fromPort",
+    "pythonEnv",
+    "config",
+    "x-",
+    "x-a",
+    "createdAt",
 )
+CAMEL_KEYS = ("nodeType", "isStreaming", "runtimeHint", "fanIn", "joinMissing", "maxConcurrency", "isOutputNode")
+NO_KEYS = ("X-a", "extra", "from_", "zzz", "memoryGb", "minMemoryGb", "timeoutMs", "batchSize")
+ODD_KEYS = st.sampled_from([*OPTIONS, *PLAIN_KEYS, *FREE_KEYS, *CAMEL_KEYS, *NO_KEYS])
+CAMEL = {"node_type": "nodeType", "fan_in": "fanIn", "join_missing": "joinMissing", "is_streaming": "isStreaming"}
 
 
-@settings(max_examples=300)
+def respelled(tree, draw):
+    """The tree with some of its nodes' keys in camelCase, or in another order."""
+    for node in tree["nodes"]:
+        pairs = [(CAMEL.get(key, key) if draw(st.booleans()) else key, value) for key, value in node.items()]
+        node.clear()
+        node.update(draw(st.permutations(pairs)) if draw(st.booleans()) else pairs)
+    return tree
+
+
+@settings(max_examples=400)
 @given(manifests(), st.data())
-def test_the_fast_way_takes_nothing_that_the_walk_refuses(tree, data):
+def test_the_fast_way_takes_just_what_the_walk_takes(tree, data):
+    tree = respelled(tree, data.draw)
     places = [tree, tree["metadata"], *tree["nodes"], *tree["connections"]]
-    for _ in range(data.draw(st.integers(1, 2))):
+    places += [node["capabilities"] for node in tree["nodes"] if "capabilities" in node]
+    for _ in range(data.draw(st.integers(0, 2))):
         place = data.draw(st.sampled_from(places))
         place[data.draw(ODD_KEYS | st.sampled_from(list(place) or ["id"]))] = data.draw(ODD_VALUES)
-    try:
-        slow = quiet(Manifest.from_dict, tree)
-    except ManifestError:
-        slow = None
+    slow, warned = by_the_walk(tree)
     text = json.dumps(tree, ensure_ascii=data.draw(st.booleans())).encode()
-    fast = Manifest._decode(text, DEFAULT_LIMITS)
-    assert fast is None or fast == slow
-    if slow is not None:
-        assert quiet(Manifest.from_json, text) == slow
-        assert fast is None or fast.graph.execution_order == slow.graph.execution_order
+    fast, warned_too = by_the_fast_way(text)
+    assert fast == slow
+    if slow is None:
+        with pytest.raises(ManifestError) as from_dict:
+            Manifest.from_dict(tree)
+        with pytest.raises(ManifestError) as from_text:
+            Manifest.from_json(text)
+        assert from_text.value.errors == from_dict.value.errors
+    else:
+        assert warned_too == warned
+        assert len(warned) <= 1
+        assert fast.to_json() == slow.to_json()
+        assert fast.graph.execution_order == slow.graph.execution_order
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [{"runtime_hint": None, "runtimeHint": "x"}, {"runtimeHint": None, "runtime_hint": "x"}],
+        [{"python_deps": 1, "pythonDeps": 1}, {"pythonDeps": None, "python_deps": 1}],
+        [{"nodeType": "Echo"}, {"nodeType": None}],
+        [{"joinMissing": "skip"}, {"join_missing": "skip"}, {"join_missing": "skip", "fan_in": "merge"}],
+        [{"zzz": None}, {"X-a": 1}, {"ID": None}, {"isolation": "wasm"}, {"maxConcurrency": 2}, {"params": [None]}],
+    ],
+)
+def test_what_the_walk_refuses_is_not_taken_by_the_fast_way(nodes):
+    for node in nodes:
+        source = {**DEMO, "nodes": [{"id": "a", "node_type": "Echo", **node}], "connections": []}
+        assert by_the_walk(source)[0] is None
+        assert by_the_fast_way(json.dumps(source))[0] is None
+
+
+def test_the_table_of_a_speller_is_checked_and_odd_values_are_left_alone():
+    with pytest.raises(TypeError, match="a tuple of five"):
+        KeySpeller(frozenset(), frozenset(), {"a": ("a", False)})
+    speller = KeySpeller(frozenset({"a"}), frozenset({"a"}), {})
+    for value in (None, 5, [], "a", {"a": 1}, [{"a": None}]):
+        assert speller.spell(value, "$", {})
+    assert not speller.spell({"a": None}, "$", {})
+    assert not speller.spell_each([{"a": 1}, {"b": 1}], "$", {})
+
+
+@pytest.mark.parametrize("place", ["the file of the SDK", "aliases", "free keys"])
+def test_a_sound_text_takes_the_fast_way_whatever_its_keys(place):
+    source = {
+        "the file of the SDK": SDK_FILE,
+        "aliases": {
+            **DEMO,
+            "nodes": [{"id": "a", "nodeType": "Echo", "params": None, "fanIn": "merge"}],
+            "connections": [],
+        },
+        "free keys": {**DEMO, "x-top": None, "nodes": [{"id": "a", "node_type": "Echo", "x-": {}}], "connections": []},
+    }[place]
+    fast, warned = by_the_fast_way(json.dumps(source))
+    assert fast is not None
+    assert (fast, warned) == by_the_walk(source)
+    assert fast.to_json() == quiet(Manifest.from_dict, source).to_json()

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remotemedia import Connection, Manifest, ManifestError, ManifestLimits, NodeSpec
-from remotemedia.manifest import RunOptions, Timeouts, _blanks
+from remotemedia.manifest import RunOptions, Timeouts
 from remotemedia.manifest_faults import shape_of
 from remotemedia.manifest_parts import Part
 from remotemedia.manifest_size import json_size
-from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS, WATCHED_KEYS
+from remotemedia.manifest_support import FEATURES, FOREIGN_KEYS, WATCHED_DEPTH, WATCHED_KEYS
 
 UNSET = object()
 UNSUPPORTED = "not supported by this version"
@@ -100,6 +100,9 @@ NODE_FAULTS = [
     ("host", "gpu-box", ".host", "a host and port like 'gpu-box:7000', got 'gpu-box'"),
     ("host", "gpu-box:0", ".host", "got 'gpu-box:0'"),
     ("host", "gpu-box:65536", ".host", "got 'gpu-box:65536'"),
+    ("host", "gpu-box:99999", ".host", "got 'gpu-box:99999'"),
+    ("host", "gpu-box:7000\n", ".host", r"got 'gpu-box:7000\n'"),
+    ("host", "gpu-box:123456", ".host", "host and port"),
     ("host", "http://gpu-box:80", ".host", "host and port"),
     ("host", "a b:80", ".host", "host and port"),
     ("host", 80, ".host", "got 80"),
@@ -297,7 +300,9 @@ def test_the_table_of_support_names_keys_of_the_format():
         assert feature.remedy or feature.treatment == "inert"
     for owner, keys in FOREIGN_KEYS.items():
         assert not shape_of(parts[owner]).checkers.keys() & set(keys)
-    assert WATCHED_KEYS.keys() <= _blanks.keys()
+    assert {feature.key for feature in FEATURES} <= set(WATCHED_KEYS)
+    assert {feature.owner for feature in FEATURES} <= {"RunOptions", "NodeSpec", "Connection"}
+    assert WATCHED_DEPTH == 3
 
 
 def _parts(part):
@@ -306,7 +311,7 @@ def _parts(part):
 
 def test_every_feature_is_refused_as_often_as_it_is_used():
     source = with_node(timeout_ms=1, retry={"max_attempts": 3}, isolation="process")
-    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["isolation", "timeout_ms", "retry"]
+    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["timeout_ms", "retry", "isolation"]
 
 
 GRAPH_FAULTS = [
@@ -380,6 +385,25 @@ def test_every_fault_is_named_at_once():
         "$.nodes[2].id",
         "$.connections[0].to",
         "$.connections[1]",
+    ]
+
+
+def test_faults_are_in_the_order_of_the_text_the_graphs_after_them():
+    source = tree(
+        zz=1,
+        metadata={"createdAt": 1, "name": 5, "created_at": 2},
+        nodes=[{"id": "a", "isolation": "wasm", "copy": 1}, {"copy": 0, "id": "a", "node_type": "Echo"}],
+    )
+    assert [path for path, _ in faults(source)] == [
+        "$.nodes[0].isolation",
+        "$.nodes[0].copy",
+        "$.nodes[0].node_type",  # missing: an object's keys, then what it lacks
+        "$.nodes[1].copy",
+        "$.zz",
+        "$.metadata.created_at",  # then rules about the whole of it
+        "$.metadata.name",
+        "$.nodes[1].id",  # the graph
+        "$.connections[0].to",
     ]
 
 
@@ -870,10 +894,8 @@ def test_after_very_many_faults_the_check_ends_and_says_so():
 VALIDATOR = jsonschema.Draft202012Validator(Manifest.json_schema())
 BEYOND_A_SCHEMA = {
     ("join_missing", "skip"),
-    ("id", "a\n"),
-    ("host", "gpu-box:0"),
-    ("host", "gpu-box:65536"),
-    ("batch_size", 2.0),
+    ("id", "a\n"),  # Python's `$`
+    ("batch_size", 2.0),  # a note says so
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from remotemedia._core.jsonscan import BROKEN, DEEP, REPEATED, WATCHED, KeyScanner
 
-SCANNER = KeyScanner(["host", "run", "a"])
+SCANNER = KeyScanner(["host", "run", "a"], 3)
 KEYS = st.sampled_from(["a", "b", "host", "ho st", "", "é", "😀", '"', "\\", "\n", "\u2028", "b" * 40]) | st.text(
     max_size=3
 )
@@ -44,16 +44,15 @@ class Oracle:
 
     def __init__(self, text: str) -> None:
         self.repeated = self.watched = False
-        self.depth = self.depth_of(json.loads(text, object_pairs_hook=self.take))
+        self.depth = self.depth_of(json.loads(text, object_pairs_hook=tuple))
 
-    def take(self, pairs):
-        keys = [key for key, _ in pairs]
-        self.repeated |= len(set(keys)) < len(keys)
-        self.watched |= not {"host", "run", "a"}.isdisjoint(keys)
-        return [value for _, value in pairs]
-
-    def depth_of(self, value) -> int:
-        return 1 + max(map(self.depth_of, value), default=0) if isinstance(value, list) else 0
+    def depth_of(self, value, depth=0) -> int:
+        if isinstance(value, tuple):
+            keys = [key for key, _ in value]
+            self.repeated |= len(set(keys)) < len(keys)
+            self.watched |= depth < 3 and not {"host", "run", "a"}.isdisjoint(keys)
+            value = [item for _, item in value]
+        return 1 + max((self.depth_of(item, depth + 1) for item in value), default=0) if isinstance(value, list) else 0
 
 
 @settings(max_examples=400)
@@ -100,6 +99,8 @@ def test_a_cut_or_changed_text_is_scanned_without_harm(text, data):
         ('["host", "run"]', 0),
         ('{"b":{"host":1}}', WATCHED),
         ('{"hos\\u0074":1}', WATCHED),
+        ('[[{"host":1}]]', WATCHED),
+        ('[[[{"host":1, "hos\\u0074s":1}]]]', 0),
         ('{"hosts":1, "hos":2, "Host":3}', 0),
         ("[[[[[[]]]]]]", DEEP),
         ("]", BROKEN),
@@ -142,7 +143,7 @@ def test_a_depth_out_of_range_is_refused(depth):
 @pytest.mark.parametrize("watched", [[""], ["x" * 33], [f"k{i}" for i in range(65)]])
 def test_watched_keys_have_bounds(watched):
     with pytest.raises(ValueError, match="watched keys"):
-        KeyScanner(watched)
+        KeyScanner(watched, 3)
 
 
 @pytest.mark.parametrize("text", ["{}", None, bytearray(b"{}")])
