@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import msgspec
@@ -11,8 +12,14 @@ from remotemedia.manifest_support import FOREIGN_KEYS
 
 NOTE = (
     "A pipeline of remotemedia. Not in the schema: ids are unique, connections name nodes and make no cycle, and "
-    "which keys the version at hand acts on. The camelCase spellings of keys, which are read too, are left out."
+    "which keys the version at hand acts on. The camelCase spellings of keys (nodeType for node_type, in metadata "
+    "createdAt for created_at), which are read too, are left out. Where the schema has an integer, a number with a "
+    "fraction of zero (1.0) is refused."
 )
+ONLY_A_JOIN_MISSES = {
+    "if": {"required": ["join_missing"], "properties": {"join_missing": {"not": {"type": "null"}}}},
+    "then": {"required": ["fan_in"], "properties": {"fan_in": {"const": "join"}}},
+}
 
 
 def schema_of(manifest: type[Part]) -> dict[str, Any]:
@@ -23,6 +30,7 @@ def schema_of(manifest: type[Part]) -> dict[str, Any]:
     definitions.pop(Extra.__name__, None)
     for name, definition in definitions.items():
         _open_for_free_keys(name, definition)
+    definitions["NodeSpec"].update(deepcopy(ONLY_A_JOIN_MISSES))
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "remotemedia manifest, version v1",

@@ -893,7 +893,6 @@ def test_after_very_many_faults_the_check_ends_and_says_so():
 
 VALIDATOR = jsonschema.Draft202012Validator(Manifest.json_schema())
 BEYOND_A_SCHEMA = {
-    ("join_missing", "skip"),
     ("id", "a\n"),  # Python's `$`
     ("batch_size", 2.0),  # a note says so
 }

@@ -1,11 +1,12 @@
 """The JSON Schema takes and refuses what the manifest's own check does, as far as a schema can say it."""
 
 import json
+import warnings
 
 import jsonschema
 import pytest
 
-from remotemedia import Manifest
+from remotemedia import Manifest, ManifestError, ManifestWarning
 
 SCHEMA = Manifest.json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -82,3 +83,40 @@ def test_camel_case_is_read_but_not_in_the_schema():
     alias = {**DEMO, "nodes": [{"id": "a", "nodeType": "Echo"}]}
     assert not VALIDATOR.is_valid(alias)
     VALIDATOR.validate(Manifest.from_dict(alias).to_dict())
+
+
+def node_of(**keys):
+    return {**DEMO, "nodes": [{"id": "a", "node_type": "Echo", **keys}]}
+
+
+HOSTS = ("a:1", "a:65535", "a:00080", "[::1]:7000", "a:0", "a:00", "a:65536", "a:99999", "a:123456", "a", "a:-1")
+SAME = [
+    *(node_of(host=host) for host in HOSTS),
+    node_of(join_missing="skip"),
+    node_of(join_missing="partial", fan_in="merge"),
+    node_of(join_missing="partial", fan_in=None),
+    node_of(join_missing="partial", fan_in="join"),
+    node_of(join_missing=None),
+    node_of(join_missing=None, fan_in="merge"),
+]
+
+
+@pytest.mark.parametrize("manifest", SAME, ids=lambda manifest: json.dumps(manifest["nodes"][0])[30:])
+def test_schema_and_decoder_take_the_same(manifest):
+    def taken(read, given):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ManifestWarning)
+            try:
+                return read(given) is not None
+            except ManifestError:
+                return False
+
+    assert VALIDATOR.is_valid(manifest) == taken(Manifest.from_dict, manifest)
+    assert VALIDATOR.is_valid(manifest) == taken(Manifest.from_json, json.dumps(manifest))
+
+
+def test_what_it_cannot_say_is_in_its_note():
+    note = SCHEMA["description"]
+    assert "nodeType" in note
+    assert "createdAt" in note
+    assert "1.0" in note
