@@ -9,8 +9,6 @@ dicts stays in it.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from codecs import BOM_UTF8
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +18,7 @@ from msgspec import Meta
 
 from remotemedia._core.graph import PipelineGraph, link
 from remotemedia._core.jsonscan import WATCHED, KeyScanner
-from remotemedia.errors import ManifestError, ManifestIssue, ManifestWarning, bounded_repr
+from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.manifest_parts import (
     Capabilities,
     CircuitBreaker,
@@ -38,7 +36,7 @@ from remotemedia.manifest_parts import (
     plain,
     spell_metadata,
 )
-from remotemedia.manifest_support import WATCHED_DEPTH, WATCHED_KEYS
+from remotemedia.manifest_support import WATCHED_DEPTH, WATCHED_KEYS, warn_of
 
 if TYPE_CHECKING:
     import os
@@ -107,6 +105,15 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         for name in ("nodes", "connections"):
             if isinstance(getattr(self, name), list):  # built by hand
                 msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return _restored, (type(self), values, "_graph" in self.__dict__)
+
+    def __copy__(self) -> Manifest:
+        restore, arguments = self.__reduce__()
+        copy: Manifest = restore(*arguments)
+        return copy
 
     def __repr__(self) -> str:
         name = self.metadata.get("name") if isinstance(self.metadata, dict) else None
@@ -302,7 +309,7 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
             return None
         manifest.__dict__["_graph"] = graph
         if inert:
-            _warn_of(inert)
+            warn_of(inert)
         return manifest
 
     @classmethod
@@ -332,8 +339,17 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
             raise ManifestError(walk.issues)
         manifest.__dict__["_graph"] = graph
         if walk.inert:
-            _warn_of(walk.inert)
+            warn_of(walk.inert)
         return manifest
+
+
+def _restored(cls: type[Manifest], values: dict[str, Any], checked: bool) -> Manifest:
+    """Return a copy. One of a checked manifest is: by whichever limits, and what it is warned of was said."""
+    manifest = cls(**values)
+    graph = link(manifest.nodes, manifest.connections) if checked else None
+    if graph is not None:
+        manifest.__dict__["_graph"] = graph
+    return manifest
 
 
 _decoder = msgspec.json.Decoder(Manifest)
@@ -375,15 +391,3 @@ def _copy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
     return [_copy(item) for item in value] if isinstance(value, list) else value
-
-
-def _warn_of(inert: dict[str, str]) -> None:
-    """Warn once of the keys that nothing acts on, at the line outside this package that asked for the manifest."""
-    listed = ", ".join(f"{key!r} ({path})" for key, path in inert.items())
-    level = 2
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "remotemedia":
-        frame = frame.f_back
-        level += 1
-    message = f"loaded, but not acted on by this version (first use in brackets): {listed}"
-    warnings.warn(message, ManifestWarning, stacklevel=level)

@@ -1,11 +1,15 @@
 """What of the format this version supports: the one table, which later versions shorten (contract §3).
 
-Read by the manifest's checks and by the test that holds ``docs/contract.md`` to it.
+Read by the manifest's checks, which warn of what has no effect, and by the test that holds ``docs/contract.md`` to it.
 """
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Any, Literal, NamedTuple
+
+from remotemedia.errors import ManifestWarning
 
 
 class Feature(NamedTuple):
@@ -67,3 +71,15 @@ WATCHED_KEYS = ("join_missing", *(feature.key for feature in FEATURES))
 
 WATCHED_DEPTH = 3
 """Levels of objects and arrays down to the nodes and connections that have them: a param of the same name is none."""
+
+
+def warn_of(inert: dict[str, str]) -> None:
+    """Warn once of the keys that nothing acts on, at the line outside this package that asked for the manifest."""
+    listed = ", ".join(f"{key!r} ({path})" for key, path in inert.items())
+    level = 2
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "remotemedia":
+        frame = frame.f_back
+        level += 1
+    message = f"loaded, but not acted on by this version (first use in brackets): {listed}"
+    warnings.warn(message, ManifestWarning, stacklevel=level)

@@ -10,6 +10,7 @@ import warnings
 import weakref
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -212,11 +213,50 @@ def test_nothing_of_a_manifest_leaks_without_the_collector(broken):
         gc.enable()
 
 
-@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
-def test_a_clone_is_equal_and_checked_again(clone):
-    manifest = clone(Manifest.from_json(TEXT))
-    assert manifest == Manifest.from_json(TEXT)
-    assert manifest.graph.execution_order == ["in", "m-1_X"]
+CLONES = pytest.mark.parametrize(
+    "clone", [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))], ids=["copy", "deepcopy", "pickle"]
+)
+
+
+@CLONES
+def test_a_clone_is_equal(clone):
+    manifest = Manifest.from_json(TEXT)
+    twin = clone(manifest)
+    assert twin is not manifest
+    assert twin == manifest
+    assert twin.graph.execution_order == ["in", "m-1_X"]
+    assert (twin.nodes[1].params is manifest.nodes[1].params) == (clone is copy.copy)
+
+
+@CLONES
+def test_a_clone_is_as_checked_as_the_manifest_it_is_of(clone, monkeypatch):
+    deep: object = 1
+    for _ in range(100):
+        deep = [deep]
+    source = {**DEMO, "nodes": [{"id": "a", "nodeType": "E", "params": {"p": deep}, "docker": 1}], "connections": []}
+    manifest = quiet(Manifest.from_json, json.dumps(source), limits=ManifestLimits(max_depth=200))
+    monkeypatch.setattr(Manifest, "_walk", lambda *_: pytest.fail("checked again"))
+    twin = clone(clone(manifest))
+    assert twin.graph.execution_order == ["a"]
+    assert twin.to_json() == manifest.to_json()
+    assert twin.nodes[0].extra == {"docker": 1}
+
+
+@CLONES
+def test_a_clone_of_a_manifest_that_was_not_checked_is_checked_at_its_first_use(clone):
+    manifest = Manifest(version="v1", metadata={"name": "m"}, nodes=(NodeSpec("a", "E", host="h:1"),), connections=())
+    twin = clone(manifest)
+    with pytest.warns(ManifestWarning, match="'host'"):
+        assert twin.graph.execution_order == ["a"]
+    broken = clone(Manifest(version="v1", metadata={}, nodes=(NodeSpec("a", "E"),), connections=()))
+    with pytest.raises(ManifestError, match="name"):
+        broken.graph
+
+
+def test_what_is_changed_in_a_copy_is_checked_again():
+    manifest = msgspec.structs.replace(Manifest.from_json(TEXT), connections=(Connection("in", "x"),))
+    with pytest.raises(ManifestError, match="no node has the id 'x'"):
+        manifest.graph
 
 
 @pytest.mark.parametrize("indent", [None, 2])
