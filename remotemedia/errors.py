@@ -61,7 +61,8 @@ class ManifestError(RemoteMediaError, ValueError):
     Parameters
     ----------
     errors : iterable of ManifestIssue
-        All faults of the manifest, in the order of the text.
+        All faults of the manifest. First those that stand in the text itself (YAML's have a line), then those of its
+        values in the order of the text, what an object lacks behind those of its keys, at last those of the graph.
 
     Attributes
     ----------

@@ -10,6 +10,7 @@ dicts stays in it.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -40,7 +41,6 @@ from remotemedia.manifest_support import WATCHED_DEPTH, WATCHED_KEYS, warn_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
 __all__ = [
     "Capabilities",
@@ -75,10 +75,10 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         Version of the format.
     metadata : dict
         ``name``, and anything else; nodes see it as ``context.metadata``.
-    nodes : tuple of NodeSpec
-        At least one.
-    connections : tuple of Connection
-        May be empty.
+    nodes : sequence of NodeSpec
+        At least one; kept as a tuple.
+    connections : sequence of Connection
+        May be empty; kept as a tuple.
     run : RunOptions, optional
         Options of the whole run.
 
@@ -97,14 +97,15 @@ class Manifest(Part, frozen=True, kw_only=True, weakref=True, dict=True):
         dict[str, Any],
         Meta(extra_json_schema={"required": ["name"], "properties": {"name": {"type": "string", "minLength": 1}}}),
     ]
-    nodes: Annotated[tuple[NodeSpec, ...], Meta(min_length=1)]
-    connections: tuple[Connection, ...]
+    nodes: Annotated[Sequence[NodeSpec], Meta(min_length=1)]
+    connections: Sequence[Connection]
     run: RunOptions | None = None
 
     def __post_init__(self) -> None:
         for name in ("nodes", "connections"):
-            if isinstance(getattr(self, name), list):  # built by hand
-                msgspec.structs.force_setattr(self, name, tuple(getattr(self, name)))
+            value = getattr(self, name)
+            if isinstance(value, Sequence) and not isinstance(value, (tuple, str, bytes)):
+                msgspec.structs.force_setattr(self, name, tuple(value))
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {name: getattr(self, name) for name in self.__struct_fields__}

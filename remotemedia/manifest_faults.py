@@ -268,7 +268,7 @@ def compile_type(kind: mi.Type, key: str, default: Any, extra: dict[str, Any] | 
         case mi.StructType():
             assert issubclass(kind.cls, Part)
             return shape_of(kind.cls)
-        case mi.VarTupleType():
+        case mi.ListType():
             return Array(compile_type(kind.item_type, key, None), kind.min_length or 0, f"max_{key}")
         case mi.DictType():
             return FreeObject()

@@ -8,6 +8,7 @@ import pickle
 import tracemalloc
 import warnings
 import weakref
+from collections import UserList, deque
 from pathlib import Path
 
 import msgspec
@@ -166,6 +167,37 @@ def test_a_hand_built_manifest_equals_the_one_read():
     )
     assert manifest == Manifest.from_json(TEXT)
     assert manifest.to_json() == Manifest.from_json(TEXT).to_json()
+
+
+@pytest.mark.parametrize("kind", [list, tuple, deque, UserList])
+def test_a_manifest_is_built_of_any_sequence_and_keeps_a_tuple(kind):
+    manifest = Manifest(
+        version="v1",
+        metadata={"name": "m"},
+        nodes=kind([NodeSpec("a", "Echo"), NodeSpec("b", "Echo")]),
+        connections=kind([Connection("a", "b")]),
+    )
+    for _ in range(2):
+        assert manifest.nodes == (NodeSpec("a", "Echo"), NodeSpec("b", "Echo"))
+        assert manifest.connections == (Connection("a", "b"),)
+        assert manifest.graph.execution_order == ["a", "b"]
+    assert type(Manifest.from_json(TEXT).nodes) is tuple
+    assert type(Manifest.from_json(TEXT).connections) is tuple
+
+
+def test_the_types_say_so_too():
+    api = pytest.importorskip("mypy.api")
+    program = """
+from remotemedia import Connection, Manifest, NodeSpec
+Manifest(version="v1", metadata={"name": "m"}, nodes=[NodeSpec("a", "E")], connections=[])
+Manifest(version="v1", metadata={"name": "m"}, nodes=(NodeSpec("a", "E"),), connections=(Connection("a", "b"),))
+first: NodeSpec = Manifest.from_json("{}").nodes[0]
+Manifest(version="v1", metadata={"name": "m"}, nodes=7, connections=[])
+"""
+    out, _, status = api.run(["--config-file=", "--strict", "--no-incremental", "-c", program])
+    assert status == 1
+    assert out.count("error:") == 1
+    assert out.startswith('<string>:6: error: Argument "nodes"')
 
 
 def test_a_manifest_cannot_be_changed():
