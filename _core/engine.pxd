@@ -1,134 +1,21 @@
-# A run: nodes, their plan, and the loop that drives items through them. One thread at a time calls into a run; only
-# `stop` may come from another.
+# A run and the loop that drives items through its nodes.
 
-from cpython.object cimport PyObject
-from libc.stdint cimport int64_t
-
-from remotemedia._core.node cimport Claims
-from remotemedia._core.plan cimport Plan, Step
+from remotemedia._core.plan cimport Step
+from remotemedia._core.run cimport RunState
 
 
-cdef enum Policy:
-    POLICY_STOP, POLICY_SKIP, POLICY_COLLECT
-
-
-cdef enum Feed:
-    # where the next pass comes from
-    FEED_LIST        # `source` is a list or tuple
-    FEED_ITERATOR    # `source` is an iterator
-    FEED_NONE        # one pass that begins below a node (flushed and produced items); FETCH ends it
-
-
-cdef enum Stage:
-    STAGE_IDLE, STAGE_ITEMS, STAGE_PRODUCE, STAGE_FLUSH
-
-
-cdef class Counts:
-    cdef int64_t* nodes           # [n][6] passed, filtered, failed, out, flushed, time_ns
-    cdef int64_t* edges           # [m] delivered, of the connections into joins and merges
-    cdef readonly int64_t items_in
-    cdef readonly int64_t refused
-    cdef readonly int64_t duration_ns
-    cdef bint timed
-    cdef Plan plan                # for names and shape; holds no instances
-
-    cdef int subtract(self, Counts before) except -1
-
-
-cdef class Run:
-    cdef readonly Plan plan
-    cdef object blueprint
-    cdef readonly object session_id
-    cdef Policy policy
-    cdef bint timed
-    cdef bint streaming           # EMIT hands out one item at a time
-    cdef bint verbose             # DEBUG is on: lifecycle lines are wanted
-    cdef bint used                # a call was made: counts are not zero
-    cdef readonly bint ended
-    cdef volatile bint stop_asked  # set by any thread
-    cdef readonly list producers  # ids of the nodes that produce
-    cdef Claims claims            # before the nodes: given back while they still exist
-    cdef list nodes               # instances in manifest order; owns them
-    cdef list functions           # what the steps call; owns them
-    cdef int started              # nodes whose initialize was called and cleanup was not, in topological order
-
-    cdef Step* steps              # the plan's program with this run's instances and counts
-    cdef int64_t* delivered       # [m] for joins and merges
-    cdef list waiting             # [m] the item on each connection, None for nothing
-    cdef list queues              # [m] lists of items on their way into a merge
-    cdef Py_ssize_t* heads        # [m] how many of them the merge has taken
-    cdef int* branch_at           # [gathers] branch that a merge is taking from
-    cdef list iterators           # [n] calls of many-nodes in progress
-    cdef list inputs              # [n] what those calls were given
-
-    cdef int pc                   # step to go on with
-    cdef object carried           # the item to go on with
-    cdef Feed feed
-    cdef Stage stage
-    cdef object source            # list, tuple or iterator of the input
-    cdef Py_ssize_t cursor_at     # position in it, if a list
-    cdef object input_item        # the item that several sources share
-    cdef int64_t index            # of the input item under way
-    cdef int64_t next_call        # index of the next `process` call of a session
-    cdef int64_t budget           # passes left until signals are looked at
-    cdef int flush_at             # position in plan.flushers or plan.producers
-    cdef object generator         # what a flush or produce in progress gives
-    cdef int generator_of         # its node
-
-    cdef bint raw                 # the exception under way is no node's fault
-    cdef list results
-    cdef list outputs             # lists of plan.output_ids
-    cdef object out_item          # handed out by EMIT when streaming
-    cdef int out_node
-    cdef object on_error          # takes errors under collect, in place of `kept`; or None
-    cdef list kept                # errors under collect, of the call under way
-    cdef readonly list errors     # those of a session's process and flush
-    cdef list failures            # what cleanups and the closing of generators raised
-    cdef object outer             # the exception that the caller was handling, under collect
-    cdef int64_t dropped          # items of the call under way that failed under skip or collect
-    cdef int64_t items_in
-    cdef int64_t refused
-    cdef int64_t began_ns         # of the call under way, or 0
-    cdef int64_t busy_ns          # in calls that came to their end
-    cdef Counts before            # what was counted before the call
-    cdef bint has_before          # it holds something: a call is under way, and was not the first
-
-    cpdef object initialize(self)
+cdef class Run(RunState):
     cpdef object execute(self, object items)
     cpdef object result(self)
-    cpdef object end(self, object error)
     cdef int drive(self) except -1
     cdef int advance(self) except -1
-    cdef int fault(self, int pc, object error, object item) except -1
-    cdef int drop(self, int u, str phase, object error, object index, object item) except -1
-    cdef int record(self, object error) except -1
-    cdef int refuse(self, object item) except -1
-    cdef int tick(self) except -1
     cdef int reraise(self) except -1
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
     cdef int open_call(self, Step* step, object iterable) except -1
-    cdef int close_call(self, int u) except -1
     cdef bint next_pass(self) except -1
     cdef int start_flush(self) except -1
     cdef int open_generator(self, int u, str phase) except -1
     cdef int begin(self, object items, bint streaming) except -1
-    cdef int begin_outputs(self) except -1
-    cdef int bind(self) except -1
-    cdef int begin_call(self) except -1
-    cdef int stop_clock(self) except -1
-    cdef int end_call(self) except -1
     cdef object outputs_of_call(self)
-    cdef Counts new_counts(self)
-    cdef Counts snapshot(self)
-    cdef int fill(self, Counts counts) except -1
-    cdef object result_of(self, object status)
-    cdef list errors_in_order(self)
-    cdef object node_error(self, int u, str phase, object error, object index, object item)
-    cdef int persist(self, bint whole) except -1
-    cdef int clean_up(self) except -1
-    cdef int clean_up_one(self, int u) except -1
-    cdef int close_generators(self) except -1
     cdef int failed_pass(self, int u, str phase, object error) except -1
-    cdef int close_one(self, int u, object iterator) except -1
-    cdef int log(self, str phase, int u) except -1

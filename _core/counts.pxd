@@ -1,0 +1,24 @@
+# The counts of a run or of a call into it (R14), as numbers.
+
+from libc.stdint cimport int64_t
+
+from remotemedia._core.plan cimport Plan
+
+
+cdef enum:
+    COLUMNS = 6                   # of `nodes`: passed, filtered, failed, out, flushed, time_ns
+
+
+cdef class Counts:
+    cdef int64_t* nodes           # [n][COLUMNS]
+    cdef int64_t* edges           # [m] delivered, of the connections into joins and merges
+    cdef readonly int64_t items_in
+    cdef readonly int64_t refused
+    cdef readonly int64_t duration_ns
+    cdef bint timed
+    cdef Plan plan                # for names and shape; holds no instances
+
+    cdef int subtract(self, Counts before) except -1
+
+
+cdef Counts make_counts(Plan plan, bint timed)

@@ -1,0 +1,71 @@
+"""The counts of R14: numbers while a run goes on, a plain dict when someone looks. Owned by a run or a result."""
+
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+
+from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.plan cimport Plan
+
+
+cdef Counts make_counts(Plan plan, bint timed):
+    """Return counts of zero for runs of `plan`."""
+    cdef Counts counts = Counts.__new__(Counts)
+    cdef Py_ssize_t size = <Py_ssize_t> COLUMNS * plan.graph.node_count
+    counts.nodes = <int64_t*> PyMem_Calloc(size + plan.graph.connection_count, sizeof(int64_t))
+    if counts.nodes is NULL:
+        raise MemoryError
+    counts.edges = counts.nodes + size
+    counts.plan = plan
+    counts.timed = timed
+    return counts
+
+
+cdef class Counts:
+    """The counts of a run (R14) as numbers; `to_dict` gives them as the contract words them."""
+
+    def __init__(self):
+        raise TypeError("counts are made by a run")
+
+    def __dealloc__(self):
+        PyMem_Free(self.nodes)
+
+    cdef int subtract(self, Counts before) except -1:
+        cdef Py_ssize_t i
+        for i in range(<Py_ssize_t> COLUMNS * self.plan.graph.node_count + self.plan.graph.connection_count):
+            self.nodes[i] -= before.nodes[i]
+        self.items_in -= before.items_in
+        self.refused -= before.refused
+        self.duration_ns -= before.duration_ns
+        return 0
+
+    def to_dict(self):
+        """Return ``{"nodes", "connections", "items_in", "refused", "duration_ns"}`` as a plain dict."""
+        cdef PipelineGraph graph = self.plan.graph
+        cdef int u, v, k
+        cdef int64_t* row
+        cdef int64_t came, taken
+        cdef dict nodes = {}
+        cdef list connections = [None] * graph.connection_count
+        for u in range(graph.node_count):
+            row = self.nodes + <Py_ssize_t> COLUMNS * u
+            nodes[graph.ids[u]] = counts = {
+                "in": row[0] + row[1] + row[2], "passed": row[0], "filtered": row[1], "failed": row[2],
+                "out": row[3], "flushed": row[4],
+            }
+            if self.timed:
+                counts["time_ns"] = row[5]
+        for v in range(graph.node_count):
+            row = self.nodes + <Py_ssize_t> COLUMNS * v
+            came = row[0] + row[1] + row[2]
+            for k in range(graph.in_heads[v], graph.in_heads[v + 1]):
+                taken = self.edges[graph.in_edges[k]] if self.plan.gathers[v] else came
+                connections[graph.in_edges[k]] = (
+                    f"{graph.ids[graph.in_tails[k]]}->{graph.ids[v]}",
+                    {"sent": taken, "delivered": taken, "dropped": 0},
+                )
+        return {
+            "nodes": nodes,
+            "connections": dict(connections),
+            "items_in": self.items_in,
+            "refused": self.refused,
+            "duration_ns": self.duration_ns,
+        }

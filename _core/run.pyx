@@ -1,0 +1,414 @@
+"""What a run is beside its loop: the life of its nodes, the error policy, and the record of each call.
+
+`engine.Run` adds the loop and what feeds it. A run owns its nodes and every item in flight; one call at a time goes
+into it, but for `stop` and `metrics`, which `session` sees to. Nothing here is on the way of a good item.
+
+The end (`end`) is one way: it closes what is in flight, innermost first, and cleans up in reverse; whatever is raised
+meanwhile is kept, and the end goes on where it was interrupted (R05–R07, R11).
+"""
+
+import logging
+import sys
+from operator import itemgetter
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free
+from cpython.method cimport PyMethod_Check
+from cpython.object cimport PyObject
+from cpython.time cimport perf_counter_ns
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from remotemedia._core.counts cimport COLUMNS, Counts, make_counts
+from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.plan cimport (
+    CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native,
+)
+
+from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
+from remotemedia.items import refusal
+from remotemedia.result import ExecutionResult, ExecutionStatus
+from remotemedia.returns import refuse_lazy
+
+cdef extern from "Python.h":
+    void* PyVectorcall_Function(PyObject* callable) noexcept
+    PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+
+cdef object logger = logging.getLogger("remotemedia")
+cdef object FAILED = ExecutionStatus.FAILED
+cdef object FIRST_TWO = itemgetter(0, 1)
+
+
+cdef class RunState:
+    """The base of `engine.Run`. Not made by itself.
+
+    Duties: `initialize` and `end` keep R01–R07 and R11; `fault` keeps the error policy. No method ends the run by
+    itself: who calls must call `end`.
+    """
+
+    def __init__(self):
+        raise TypeError("runs are made by Executor")
+
+    def __dealloc__(self):
+        PyMem_Free(self.steps)
+        PyMem_Free(self.delivered)
+
+    # --- the life of the nodes -------------------------------------------------------------------------------------------
+
+    cpdef object initialize(self):
+        """Initialize every node in topological order (R01–R03) and look up what the loop calls."""
+        cdef PipelineGraph graph = self.plan.graph
+        cdef int i, u
+        self.began_ns = perf_counter_ns()
+        for i in range(graph.node_count):
+            u = graph.order[i]
+            self.started = i + 1  # before the call: one that failed half-way is cleaned up too
+            if self.verbose:
+                self.log("initialize", u)
+            if not self.plan.has_initialize[u]:
+                continue
+            context = self.blueprint.context(u, self.session_id)
+            try:
+                initialize = getattr(self.nodes[u], "initialize", None)
+                given = initialize(context) if initialize is not None else None
+                if given is not None:
+                    refuse_lazy(self.nodes[u], "initialize", given)
+            except Exception as error:
+                raise self.node_error(u, "initialize", error, None, None)
+            if self.stop_asked:
+                self.tick()
+        self.bind()
+        self.stop_clock()
+
+    cdef int bind(self) except -1:
+        """Give each calling step its function: looked up once, called with (instance, item) where it is a method."""
+        cdef Step* step
+        cdef bint many
+        cdef int u
+        for u in range(self.plan.graph.node_count):
+            step = self.steps + self.plan.call_at[u]
+            step.instance = <PyObject*> self.nodes[u]
+            if step.op == PASS or step.op == COUNT or step.op == PRODUCER or self.plan.fresh[u]:
+                continue
+            many = step.op == CALL_MANY or step.op == NATIVE_MANY
+            try:
+                process = self.nodes[u].process
+            except Exception as error:
+                raise self.node_error(u, "initialize", error, None, None)
+            if is_native(self.nodes[u]):
+                step.op = NATIVE_MANY if many else NATIVE
+                continue
+            step.op = CALL_MANY if many else CALL
+            step.first = 2
+            step.nargs = 1 | PY_VECTORCALL_ARGUMENTS_OFFSET
+            if PyMethod_Check(process) and process.__self__ is self.nodes[u]:
+                process = process.__func__
+                step.first = 1
+                step.nargs = 2 | PY_VECTORCALL_ARGUMENTS_OFFSET
+            self.functions.append(process)
+            step.function = <PyObject*> process
+            step.call = <call_t> PyVectorcall_Function(step.function)
+            if step.call is NULL:
+                step.call = <call_t> PyObject_Vectorcall
+        return 0
+
+    cpdef object end(self, object error):
+        """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
+        cdef list failures
+        if self.ended:
+            return error
+        self.persist(True)
+        self.ended = True
+        self.stop_clock()
+        if self.claims is not None:
+            self.claims.give_back()
+        failures, self.failures = self.failures, []
+        if failures:
+            try:
+                error = settle(error, failures)
+            except BaseException as interrupt:
+                if error is None or (isinstance(error, Exception) and not isinstance(interrupt, Exception)):
+                    error = interrupt
+        if isinstance(error, RemoteMediaError) and error.partial is None:
+            error.partial = self.result_of(FAILED)
+        self.end_call()
+        self.nodes = []
+        self.functions = []
+        return error
+
+    cdef int persist(self, bint whole) except -1:
+        """Close all calls and, for the `whole` end, clean up, whatever is raised meanwhile: it is kept (R05–R07).
+
+        Both go on where they were interrupted.
+        """
+        while True:
+            try:
+                self.close_generators()
+                if whole:
+                    self.clean_up()
+                return 0
+            except BaseException as failure:
+                self.failures.append(failure)
+
+    cdef int clean_up(self) except -1:
+        """Clean up what was initialized, in reverse."""
+        cdef int u
+        while self.started > 0:
+            self.started -= 1  # before anything can raise: never twice
+            u = self.plan.graph.order[self.started]
+            if self.plan.fresh[u] and not self.verbose:
+                continue  # the cleanup of a built-in node does nothing but tell its count
+            try:
+                if self.verbose:
+                    self.log("cleanup", u)
+            finally:
+                self.clean_up_one(u)
+        return 0
+
+    cdef int clean_up_one(self, int u) except -1:
+        try:
+            cleanup = getattr(self.nodes[u], "cleanup", None)
+            given = cleanup() if cleanup is not None else None
+            if given is not None:
+                refuse_lazy(self.nodes[u], "cleanup", given)
+        except Exception as failure:
+            self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        return 0
+
+    cdef int close_generators(self) except -1:
+        """Close the calls of many-nodes in progress, innermost first, and forget all items in flight (R11)."""
+        cdef Step* step
+        cdef int pc
+        self.source = None
+        self.input_item = None
+        self.carried = None
+        self.out_item = None
+        self.pc = -1
+        self.stage = STAGE_IDLE
+        if self.iterators is not None:
+            for pc in range(self.plan.step_count - 1, -1, -1):
+                step = self.steps + pc
+                if step.op == CALL_MANY or step.op == NATIVE_MANY:
+                    if step.active:  # a call left unfinished counts by what it emitted so far
+                        step.passed += step.emitted > 0
+                        step.filtered += step.emitted == 0
+                        step.active = False
+                    self.close_call(step.node)
+        if self.generator is not None:
+            iterator = self.generator
+            self.generator = None
+            self.close_one(self.generator_of, iterator)
+        for pc in range(len(self.waiting)):
+            self.waiting[pc] = None
+        if self.plan.has_queues:
+            for pc in range(self.plan.graph.connection_count):
+                (<list> self.queues[pc]).clear()
+                self.heads[pc] = 0
+            for pc in range(self.plan.gather_count):
+                self.branch_at[pc] = self.plan.branch_heads[pc]
+        return 0
+
+    cdef int close_call(self, int u) except -1:
+        """Forget a call of a many-node; what is left of it is closed (R11)."""
+        iterator = self.iterators[u]
+        self.iterators[u] = None
+        self.inputs[u] = None
+        if iterator is not None:
+            self.close_one(u, iterator)
+        return 0
+
+    cdef int close_one(self, int u, object iterator) except -1:
+        """Close one iterator of a node; what it raises counts as a cleanup error."""
+        try:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+        except Exception as failure:
+            self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        return 0
+
+    cdef int log(self, str phase, int u) except -1:
+        """Tell a lifecycle phase at DEBUG."""
+        logger.debug("%s node %r (%s)", phase, self.plan.graph.ids[u], self.blueprint.specs[u].node_type)
+        return 0
+
+    def stop(self):
+        """Ask the call that is running, in whichever thread, to end with SessionClosedError."""
+        self.stop_asked = True
+        self.budget = -1
+
+    cdef int tick(self) except -1:
+        """Look at signals and at `stop`, and let other threads run; none of it is a node's fault."""
+        self.budget = self.plan.stride
+        self.raw = True
+        PyErr_CheckSignals()
+        with nogil:
+            pass
+        if self.stop_asked:
+            raise SessionClosedError("closed while it was running")
+        self.raw = False
+        return 0
+
+    # --- errors ----------------------------------------------------------------------------------------------------------
+
+    cdef int fault(self, int pc, object error, object item) except -1:
+        """The one gate for what the loop meets: raise it, or keep it and return the step to go on with."""
+        cdef Step* step = self.steps + pc
+        cdef Step* call
+        if self.raw or step.op < COPY:
+            self.raw = False
+            raise error
+        call = self.steps + self.plan.call_at[step.node]
+        call.failed += 1
+        call.active = False  # it is counted; what it left open stays in `iterators`
+        if not isinstance(error, Exception):
+            raise error
+        if step.op == CALL_MANY or step.op == NATIVE_MANY or step.op == EACH:
+            item = self.inputs[step.node]
+        phase = "copy" if step.op == COPY else "process"
+        self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
+        if self.iterators is not None:
+            self.close_call(step.node)
+        return step.skip
+
+    cdef int drop(self, int u, str phase, object error, object index, object item) except -1:
+        """Do with the failure of a node what the policy says: raise it, or drop its item."""
+        if self.policy == POLICY_SKIP:
+            self.dropped += 1
+        else:
+            self.record(self.node_error(u, phase, error, index, item))
+        return 0
+
+    cdef int record(self, object error) except -1:
+        """Do with an error what the policy says."""
+        if self.policy == POLICY_STOP:
+            raise error
+        self.dropped += 1
+        if self.policy == POLICY_COLLECT:
+            detach(error, self.outer)
+            if self.on_error is not None:
+                self.on_error(error)
+            else:
+                self.kept.append(error)
+        return 0
+
+    cdef int refuse(self, object item) except -1:
+        self.refused += 1
+        self.raw = True
+        self.record(refusal(item, self.index))
+        self.raw = False
+        return 0
+
+    cdef object node_error(self, int u, str phase, object error, object index, object item):
+        return NodeError.of(
+            error, node_id=self.plan.graph.ids[u], node_type=self.blueprint.specs[u].node_type, phase=phase,
+            item_index=index, item=item,
+        )
+
+    cdef list errors_in_order(self):
+        """What was kept under collect, in the order of R34."""
+        if self.kept is None:
+            return []
+        if len(self.kept) < 2:
+            return self.kept
+        decorated = [(error_key(error, self.plan), i, error) for i, error in enumerate(self.kept)]
+        decorated.sort(key=FIRST_TWO)
+        return [error for _, _, error in decorated]
+
+    # --- the record of a call: what it emitted, what failed, what it counted ---------------------------------------------
+
+    cdef int begin_call(self) except -1:
+        """Begin a record. What `initialize` counted belongs to the first call."""
+        if self.used:
+            if self.before is None:
+                self.before = make_counts(self.plan, self.timed)
+            self.fill(self.before)
+        self.has_before = self.used
+        self.used = True
+        self.kept = []
+        self.dropped = 0
+        self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
+        self.begin_outputs()
+        self.began_ns = perf_counter_ns()
+        return 0
+
+    cdef int stop_clock(self) except -1:
+        if self.began_ns != 0:
+            self.busy_ns += perf_counter_ns() - self.began_ns
+            self.began_ns = 0
+        return 0
+
+    cdef int end_call(self) except -1:
+        """Let go of the record: what was handed out is not the run's any more."""
+        self.kept = None
+        self.outer = None
+        self.source = None
+        self.has_before = False
+        self.results = self.outputs = None
+        return 0
+
+    cdef int begin_outputs(self) except -1:
+        cdef Plan plan = self.plan
+        self.results = []
+        self.outputs = [self.results]
+        if not plan.one_sink or len(plan.output_ids) > 1:
+            self.outputs = [[] for _ in plan.output_ids]
+            if plan.one_sink:
+                self.outputs[0] = self.results
+        return 0
+
+    cdef object result_of(self, object status):
+        """The result of the call that is under way, or that came to its end last."""
+        cdef Counts counts = self.snapshot()
+        cdef dict outputs = {}
+        cdef Py_ssize_t i
+        if self.results is None:
+            self.begin_outputs()
+        if self.has_before:
+            counts.subtract(self.before)
+        for i in range(len(self.outputs)):
+            outputs[self.plan.output_ids[i]] = self.outputs[i]
+        return ExecutionResult(
+            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph
+        )
+
+    def metrics(self):
+        """Return the counts since `initialize`; legal from any thread, at any time."""
+        return self.snapshot().to_dict()
+
+    cdef Counts snapshot(self):
+        """All counts since `initialize`."""
+        cdef Counts counts = make_counts(self.plan, self.timed)
+        self.fill(counts)
+        return counts
+
+    cdef int fill(self, Counts counts) except -1:
+        cdef Plan plan = self.plan
+        cdef Step* step
+        cdef int64_t* row = counts.nodes
+        cdef int u
+        counts.items_in = self.items_in
+        counts.refused = self.refused
+        counts.duration_ns = self.busy_ns
+        if self.began_ns != 0:
+            counts.duration_ns += perf_counter_ns() - self.began_ns
+        for u in range(plan.graph.node_count):
+            step = self.steps + plan.call_at[u]
+            row[0] = step.passed + (step.active and step.emitted > 0)
+            row[1] = step.filtered + (step.active and step.emitted == 0)
+            row[2] = step.failed
+            row[3] = step.out if step.op == CALL_MANY or step.op == NATIVE_MANY else step.passed
+            row[4] = step.flushed
+            row[5] = step.time_ns
+            row += COLUMNS
+        if plan.gather_count:
+            memcpy(counts.edges, self.delivered, plan.graph.connection_count * sizeof(int64_t))
+        return 0
+
+
+cdef tuple error_key(object error, Plan plan):
+    """Order of R34: item index (None last), then topological position, refused inputs before nodes."""
+    index = error.item_index
+    position = plan.rank[<int> plan.graph.index[error.node_id]] if isinstance(error, NodeError) else -1
+    return (index is None, index or 0, position)
