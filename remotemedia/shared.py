@@ -12,7 +12,7 @@ from typing import Any
 
 from remotemedia._core.node import NodeContext, NodeInfo
 from remotemedia.errors import NodeError, RegistryError, SessionClosedError, bounded_repr, note, settle
-from remotemedia.traits import read_traits
+from remotemedia.traits import read_traits, what_else
 
 
 class _Instance:
@@ -20,7 +20,7 @@ class _Instance:
 
     def __init__(self, factory: Callable[[], Any], node_type: str) -> None:
         self.factory = factory  # kept, so that its address is no other's
-        self.node = factory()
+        self.node: Any = None  # made at the first use, outside any lock but this one's
         self.node_type = node_type
         self.lock = RLock()  # reentrant: a shared node may run a pipeline that uses it
         self.context: NodeContext | None = None  # set by the first initialize
@@ -49,6 +49,12 @@ class SharedNodes:
             instance = self._instances.get((node_type, id(factory)))
             if instance is None:
                 instance = self._instances[node_type, id(factory)] = _Instance(factory, node_type)
+        with instance.lock:
+            if instance.node is None:
+                node = factory()
+                if what_else(node) is not None:  # no node: the next run asks again
+                    return node  # type: ignore[no-any-return]  # the plan refuses it by name
+                instance.node = node
         return SharedNode(instance, self)
 
     def start(self, instance: _Instance, context: NodeContext) -> None:

@@ -777,3 +777,38 @@ def test_r11_a_shared_node_is_not_called_after_the_executor_was_closed(direct):
         session.process(2)
     assert isinstance(caught.value.__cause__, rm.SessionClosedError)
     assert LOG == ["+s", "process", "-s"]
+
+
+def test_a_shared_nodes_factory_may_wait_for_another_thread_that_makes_one(direct):
+    entered, may_go = threading.Event(), threading.Event()
+
+    def slow():
+        entered.set()
+        assert may_go.wait(10)
+        return Logged()
+
+    direct.registry.register("Slow", slow, shared=True)
+    direct.registry.register("Other", Logged, shared=True)
+    results = []
+
+    def work():
+        results.append(direct.executor.execute_with_input(plain([node("s", "Slow")]), [1]).results)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert entered.wait(10)
+    results.append(direct.executor.execute_with_input(plain([node("o", "Other")]), [2]).results)
+    may_go.set()
+    thread.join(10)
+    assert results == [[2], [1]]
+    direct.executor.close()
+
+
+def test_a_shared_factory_that_gave_no_node_is_asked_again(direct):
+    given = [None, Logged()]
+    direct.registry.register("S", lambda: given.pop(0), shared=True)
+    manifest = plain([node("s", "S")])
+    with pytest.raises(rm.RegistryError, match="gave None, not a node"):
+        direct.executor.execute_with_input(manifest, [1])
+    assert direct.executor.execute_with_input(manifest, [1]).results == [1]
+    direct.executor.close()
