@@ -1,4 +1,4 @@
-# `make run`: build, install, and find the speech in a real recording.   `make test`: everything that must hold.
+# `make run`: build, install, and find the speech in an audio file.   `make test`: everything that must hold.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 export WAV  # the shell reads it there: a name may hold anything
 
 .DELETE_ON_ERROR:
-.PHONY: run build test test-all lint fast bench bench-check clean
+.PHONY: run build test test-all lint fast bench bench-check asv clean
 
 run: $(STAMP)
 	$(BIN)/python examples/speech/run.py $(if $(WAV),-- "$$WAV")
@@ -52,6 +52,12 @@ bench: build
 
 bench-check: build
 	$(BIN)/python asv_bench/ratios.py --check --runs 3
+
+# airspeed velocity over what is installed here; make asv ASV='continuous HEAD~1 HEAD' compares commits
+ASV ?= run --environment existing:$(abspath $(BIN))/python --quick --show-stderr
+asv: build
+	$(BIN)/python -m pip install --quiet --group bench
+	cd asv_bench && $(abspath $(BIN))/asv machine --yes > /dev/null && $(abspath $(BIN))/asv $(ASV)
 
 clean:
 	rm -rf build dist .venv .venv-* *.egg-info remotemedia/_core/*.so remotemedia/_core/*.pxd
