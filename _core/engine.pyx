@@ -25,7 +25,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from remotemedia._core.graph cimport PipelineGraph
-from remotemedia._core.node cimport Claims, NativeNode
+from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.plan cimport (
     CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS,
@@ -61,13 +61,9 @@ cdef extern from *:
         PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
         return methods != NULL && methods->am_send != NULL;
     }
-
-    /* process_item by the C virtual table, its result an owned pointer. */
-    #define REMOTEMEDIA_PROCESS_ITEM(node, item) ((node)->__pyx_vtab->process_item((node), (item)))
     """
     object steal "REMOTEMEDIA_STEAL"(PyObject* reference)  # takes over a new reference
     bint is_lazy "remotemedia_is_lazy"(object value) noexcept
-    PyObject* process_item "REMOTEMEDIA_PROCESS_ITEM"(NativeNode node, object item) noexcept
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object COMPLETED = ExecutionStatus.COMPLETED
@@ -132,7 +128,7 @@ cdef class Run(RunState):
                         step.passed += 1
                         step += 1
                     elif op == NATIVE:
-                        found = process_item(<NativeNode> step.instance, item)
+                        found = step.native(step.instance, <PyObject*> item)
                         if found is NULL:
                             self.reraise()
                         if found is not <PyObject*> item and is_lazy(<object> found):
@@ -245,14 +241,14 @@ cdef class Run(RunState):
                             self.tick()
                         self.inputs[step.node] = item
                         if op == NATIVE_MANY:
-                            taken = (<NativeNode> step.instance).process_item(item)
+                            found = step.native(step.instance, <PyObject*> item)
                         else:
                             args[1] = step.instance
                             args[2] = <PyObject*> item
                             found = step.call(step.function, args + step.first, step.nargs, NULL)
-                            if found is NULL:
-                                self.reraise()
-                            taken = steal(found)
+                        if found is NULL:
+                            self.reraise()
+                        taken = steal(found)
                         if taken is None:
                             step.filtered += 1
                             self.inputs[step.node] = None

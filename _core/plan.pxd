@@ -10,6 +10,9 @@ from remotemedia._core.graph cimport PipelineGraph
 # a vectorcall; gives a new reference, or NULL with an exception set (which is the caller's to look at)
 ctypedef PyObject* (*call_t)(PyObject* function, PyObject** args, size_t nargs, PyObject* names) noexcept
 
+# `process_item` of an extension type, taken from its virtual table; likewise
+ctypedef PyObject* (*native_t)(PyObject* node, PyObject* item) noexcept
+
 
 cdef enum Op:
     # moving items; `edge` is a connection
@@ -46,6 +49,7 @@ cdef struct Step:
     PyObject* instance      # borrowed from the run's list of nodes
     PyObject* function      # owned by the run's list of functions
     call_t call             # vectorcall of `function`
+    native_t native         # NATIVE, NATIVE_MANY: called in its place
     int64_t passed          # counts of R14
     int64_t filtered
     bint active             # a call is in progress and not counted yet (many)

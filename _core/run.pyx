@@ -21,8 +21,10 @@ from libc.string cimport memcpy
 
 from remotemedia._core.counts cimport COLUMNS, Counts, make_counts
 from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
     CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native,
+    native_t,
 )
 
 from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
@@ -34,6 +36,12 @@ cdef extern from "Python.h":
     void* PyVectorcall_Function(PyObject* callable) noexcept
     PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+
+cdef extern from *:
+    """
+    #define REMOTEMEDIA_PROCESS_ITEM_OF(node) ((void *) (node)->__pyx_vtab->process_item)
+    """
+    native_t process_item_of "REMOTEMEDIA_PROCESS_ITEM_OF"(NativeNode node) noexcept
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object FAILED = ExecutionStatus.FAILED
@@ -89,7 +97,10 @@ cdef class RunState:
         for u in range(self.plan.graph.node_count):
             step = self.steps + self.plan.call_at[u]
             step.instance = <PyObject*> self.nodes[u]
-            if step.op == PASS or step.op == COUNT or step.op == PRODUCER or self.plan.fresh[u]:
+            if step.op == PASS or step.op == COUNT or step.op == PRODUCER:
+                continue
+            if self.plan.fresh[u]:
+                step.native = process_item_of(self.nodes[u])
                 continue
             many = step.op == CALL_MANY or step.op == NATIVE_MANY
             try:
@@ -98,6 +109,7 @@ cdef class RunState:
                 raise self.node_error(u, "initialize", error, None, None)
             if is_native(self.nodes[u]):
                 step.op = NATIVE_MANY if many else NATIVE
+                step.native = process_item_of(self.nodes[u])
                 continue
             step.op = CALL_MANY if many else CALL
             step.first = 2
