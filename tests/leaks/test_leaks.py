@@ -1,10 +1,13 @@
 """R41: after many runs of every kind nothing is left over. Each case in a process of its own."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
+from support import Driver, node, plain
 
 SCRIPT = """
 import gc, os, sys, threading, warnings
@@ -78,3 +81,21 @@ def test_r41_a_thousand_runs_leave_nothing(kind, engine):
     script = SCRIPT.format(tests=str(Path(__file__).parent.parent), engine=engine, kind=kind)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_a_dropped_stream_in_a_circle_with_an_item_on_its_way_is_freed(engine):
+    class Item:
+        pass
+
+    manifest = plain([node(i, "PassThrough") for i in "abcd"], "a b, a c, c d")
+    refs = []
+    for _ in range(3):
+        item = Item()
+        item.stream = Driver(engine).executor.stream(manifest, [item])
+        assert next(item.stream) is item  # from b; on its way to d the same item waits
+        refs.append(weakref.ref(item))
+        del item
+        with pytest.warns(ResourceWarning, match="dropped"):
+            gc.collect()
+    assert [ref for ref in refs if ref() is not None] == []
