@@ -28,6 +28,7 @@ from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
+cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
 cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
@@ -61,6 +62,16 @@ cdef object fingerprint(object node):
         node = getattr(node, "__wrapped__", None)
         if node is None or len(kind) > 1000:
             return kind
+
+
+cdef object traits_of(object node):
+    """The traits of `node`. Those of a built-in are its type's; reading the same ones 10 000 times takes a while."""
+    if type(node) not in BUILTIN_TYPES:
+        return read_traits(node)
+    traits = BUILTIN_TRAITS.get(type(node))
+    if traits is None:
+        traits = BUILTIN_TRAITS[type(node)] = read_traits(node)
+    return traits
 
 
 cdef class Plan:
@@ -341,13 +352,13 @@ cdef bint is_native(object node) except -1:
 
 cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):
     """The fault of node `u` that only the instances show, or None."""
-    name = f"node {bounded_repr(graph.ids[u])} ({specs[u].node_type})"
-    fault = fault_of(nodes[u], f"$.nodes[{u}]", name)
-    if fault is not None:
-        return fault
+    if type(nodes[u]) not in BUILTIN_TYPES:
+        fault = fault_of(nodes[u], f"$.nodes[{u}]", node_name(graph, specs, u))
+        if fault is not None:
+            return fault
     before = [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
     if traits[u].produces and before:
-        return fed_producer(u, name, [graph.ids[p] for p in before])
+        return fed_producer(u, node_name(graph, specs, u), [graph.ids[p] for p in before])
     if specs[u].fan_in != "join":
         return None
     openers = sorted({scopes.emits_in(p) for p in before})
@@ -356,6 +367,10 @@ cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, S
     branches = [(graph.ids[p], scope_name(graph, scopes.emits_in(p))) for p in before]
     merging = [graph.ids[o] for o in openers if o < graph.node_count and is_merge(graph, specs, o)]
     return unpaired_join(u, graph.ids[u], branches, merging)
+
+
+cdef str node_name(PipelineGraph graph, list specs, int u):
+    return f"node {bounded_repr(graph.ids[u])} ({specs[u].node_type})"
 
 
 cdef object scope_name(PipelineGraph graph, int opener):
@@ -397,7 +412,7 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     cdef list traits
     cdef Scopes scopes
     check_nodes(spec_list, nodes)
-    traits = [read_traits(node) for node in nodes]
+    traits = [traits_of(node) for node in nodes]
     scopes = scopes_of(graph, spec_list, traits)
     faults = [fault_at(graph, spec_list, nodes, traits, scopes, u) for u in range(n)]
     faults = [fault for fault in faults if fault is not None]

@@ -71,12 +71,14 @@ cdef class RunState:
         self.began_ns = perf_counter_ns()
         for i in range(graph.node_count):
             u = graph.order[i]
-            self.started = i + 1  # before the call: one that failed half-way is cleaned up too
             if self.verbose:
                 self.log("initialize", u)
-            if not self.plan.has_initialize[u]:
+            context = None
+            if self.plan.has_initialize[u]:
+                context = self.blueprint.context(u, self.session_id)
+            self.started = i + 1  # before the call, not long before: one that failed half-way is cleaned up too
+            if context is None:
                 continue
-            context = self.blueprint.context(u, self.session_id)
             try:
                 initialize = getattr(self.nodes[u], "initialize", None)
                 given = initialize(context) if initialize is not None else None

@@ -35,8 +35,8 @@ class Lifecycle:
 
     def initialize(self, step: Step, context: NodeContext) -> None:
         """Initialize the node that comes next."""
-        self._started += 1  # before the call: one that failed half-way is cleaned up too
         self.log("initialize", step)
+        self._started += 1  # before the call: one that failed half-way is cleaned up too
         self._call(step, "initialize", context)
 
     def bind(self) -> None:
