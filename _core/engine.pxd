@@ -1,5 +1,7 @@
 # A run and the loop that drives items through its nodes.
 
+from libc.stdint cimport int64_t
+
 from remotemedia._core.plan cimport Step
 from remotemedia._core.run cimport RunState
 
@@ -7,15 +9,24 @@ from remotemedia._core.run cimport RunState
 cdef class Run(RunState):
     cpdef object execute(self, object items)
     cpdef object result(self)
+    cpdef object take_result(self)
     cdef int drive(self) except -1
     cdef int advance(self) except -1
-    cdef int reraise(self) except -1
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
     cdef int open_call(self, Step* step, object iterable) except -1
-    cdef bint next_pass(self) except -1
+    cdef int call_and_wait(self, Step* step, object item) except -1
+    cdef int suspend(self, Step* step, Step* timing, int64_t then, object item) except -1
+    cdef int next_pass(self) except -1
+    cdef int draw_pass(self, int u, str phase) except -1
     cdef int start_flush(self) except -1
-    cdef int open_generator(self, int u, str phase) except -1
+    cdef int open_generator(self, int u, str phase, object given, bint iterates) except -1
     cdef int begin(self, object items, bint streaming) except -1
+    cdef int begin_process(self, object item) except -1
+    cdef int begin_flush(self) except -1
     cdef object outputs_of_call(self)
+    cdef int keep_errors(self) except -1
+    cdef object take_results(self)
+    cdef object take_output(self)
+    cdef int abandoned(self) except -1
     cdef int failed_pass(self, int u, str phase, object error) except -1

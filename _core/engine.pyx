@@ -24,46 +24,33 @@ from cpython.time cimport perf_counter_ns
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
+from remotemedia._core.capi cimport PyGen_Type, PyIter_Next, is_lazy, raise_again, steal
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.plan cimport (
-    CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS,
-    PUSH, PUT, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
+    ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH,
+    ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS, PUSH, PUT, SOURCE, TAKE, TAP, Branch,
+    Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
-    FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
-    STAGE_ITEMS, STAGE_PRODUCE, RunState,
+    FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
+    STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED, RunState,
 )
 
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
-from remotemedia.items import iterate
+from remotemedia.items import is_async_iterable, iterate
 from remotemedia.result import ExecutionStatus
-from remotemedia.returns import emitted_many, lazy_error, series
+from remotemedia.returns import async_series, emitted_many, lazy_error, series
 
 cdef extern from "Python.h":
-    PyTypeObject PyGen_Type
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
     void PyList_SET_ITEM(list items, Py_ssize_t i, object stolen) noexcept
     void Py_INCREF(object) noexcept
     void Py_DECREF(PyObject*) noexcept
     int PyDict_SetItem(dict target, PyObject* key, object value) except -1
-    PyObject* PyIter_Next(PyObject* iterator) noexcept
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
     PyObject* PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i) noexcept
-
-cdef extern from *:
-    """
-    #define REMOTEMEDIA_STEAL(reference) (reference)
-
-    /* A generator, coroutine or async generator, Cython's too: never an item (R37). All of them can be sent to. */
-    static CYTHON_INLINE int remotemedia_is_lazy(PyObject *value) {
-        PyAsyncMethods *methods = Py_TYPE(value)->tp_as_async;
-        return methods != NULL && methods->am_send != NULL;
-    }
-    """
-    object steal "REMOTEMEDIA_STEAL"(PyObject* reference)  # takes over a new reference
-    bint is_lazy "remotemedia_is_lazy"(object value) noexcept
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object COMPLETED = ExecutionStatus.COMPLETED
@@ -97,7 +84,7 @@ cdef class Run(RunState):
     # --- the loop --------------------------------------------------------------------------------------------------------
 
     cdef int drive(self) except -1:
-        """Go on at `self.pc` until an item comes out (streaming; returns 1), or the feed is at its end (returns 0)."""
+        """Go on at `self.pc`: 1 when an item came out (streaming), 0 when the feed is at its end, or SUSPENDED."""
         cdef Step* steps = self.steps
         cdef Step* step = steps + self.pc
         cdef Step* call
@@ -111,18 +98,24 @@ cdef class Run(RunState):
         cdef PyObject* found
         cdef PyObject* args[3]         # [0] is scratch for the callee (PY_VECTORCALL_ARGUMENTS_OFFSET)
         cdef int op
+        cdef int status
+        cdef bint resumed = self.pending is not None
         cdef int64_t now, then = 0
         self.carried = None
+        if timed and resumed and self.timing_at >= 0:
+            timing = steps + self.timing_at
+            then = self.timed_since
         while True:
             try:
                 while True:
                     op = step.op
-                    if timed:
+                    if timed and not resumed:
                         now = perf_counter_ns()
                         if timing is not NULL:
                             timing.time_ns += now - then
                         timing = steps + call_at[step.node] if op >= COPY else NULL
                         then = now
+                    resumed = False
 
                     if op == PASS:
                         step.passed += 1
@@ -130,7 +123,7 @@ cdef class Run(RunState):
                     elif op == NATIVE:
                         found = step.native(step.instance, <PyObject*> item)
                         if found is NULL:
-                            self.reraise()
+                            raise_again()
                         if found is not <PyObject*> item and is_lazy(<object> found):
                             raise lazy_error(<object> step.instance, "process", steal(found))
                         item = steal(found)
@@ -145,7 +138,7 @@ cdef class Run(RunState):
                         args[2] = <PyObject*> item
                         found = step.call(step.function, args + step.first, step.nargs, NULL)
                         if found is NULL:
-                            self.reraise()
+                            raise_again()
                         if is_lazy(<object> found):
                             raise lazy_error(<object> step.instance, "process", steal(found))
                         item = steal(found)
@@ -169,17 +162,28 @@ cdef class Run(RunState):
                         self.budget -= 1
                         if self.budget < 0:
                             self.tick()
+                            if self.on_loop and self.pending is None:
+                                self.yielded = None  # a turn for the other tasks of the loop
+                                return self.suspend(step, timing, then, None)
                         if self.feed == FEED_LIST:
                             if self.cursor_at >= PySequence_Fast_GET_SIZE(self.source):
                                 return 0
                             item = <object> PySequence_Fast_GET_ITEM(self.source, self.cursor_at)
                             self.cursor_at += 1
+                        elif self.feed == FEED_ASYNC:
+                            item = None
+                            status = self.draw(self.source, -1)
+                            if status == SUSPENDED:
+                                return self.suspend(step, timing, then, None)
+                            if status == 0:
+                                return 0
+                            item = self.take_outcome()
                         else:
                             item = None  # the last one is not kept alive while the input makes the next
                             found = PyIter_Next(<PyObject*> self.source)
                             if found is NULL:
                                 if PyErr_Occurred():
-                                    self.reraise()
+                                    raise_again()
                                 return 0
                             item = steal(found)
                         self.index += 1
@@ -208,6 +212,9 @@ cdef class Run(RunState):
                         self.budget -= 1
                         if self.budget < 0:
                             self.tick()
+                            if self.on_loop:
+                                self.yielded = None
+                                return self.suspend(step, timing, then, None)
                         call = steps + step.arg
                         if not call.active:
                             step = steps + step.skip
@@ -216,7 +223,7 @@ cdef class Run(RunState):
                         found = PyIter_Next(<PyObject*> self.iterators[call.node])
                         if found is NULL:
                             if PyErr_Occurred():
-                                self.reraise()
+                                raise_again()
                             if call.emitted > 0:
                                 call.passed += 1
                             else:
@@ -236,6 +243,77 @@ cdef class Run(RunState):
                         step += 1
                     elif op == JUMP:
                         step = steps + step.arg
+                    elif op == ACALL:
+                        if self.call_and_wait(step, item) == SUSPENDED:
+                            return self.suspend(step, timing, then, item)
+                        item = self.take_outcome()
+                        if item is None:
+                            step.filtered += 1
+                            step = steps + step.skip
+                        elif is_lazy(item):
+                            raise lazy_error(<object> step.instance, "process", item)
+                        else:
+                            step.passed += 1
+                            step += 1
+                    elif op == ACALL_MANY:
+                        self.inputs[step.node] = item
+                        if self.call_and_wait(step, item) == SUSPENDED:
+                            return self.suspend(step, timing, then, item)
+                        taken = self.take_outcome()
+                        if taken is None:
+                            step.filtered += 1
+                            self.inputs[step.node] = None
+                            step = steps + step.skip
+                        else:
+                            self.open_call(step, taken)
+                            taken = None
+                            step += 1
+                    elif op == AGEN:
+                        self.inputs[step.node] = item
+                        args[1] = step.instance
+                        args[2] = <PyObject*> item
+                        found = step.call(step.function, args + step.first, step.nargs, NULL)
+                        if found is NULL:
+                            raise_again()
+                        taken = steal(found)
+                        self.iterators[step.node] = async_series(<object> step.instance, "process", taken)
+                        taken = None
+                        step.active = True
+                        step.emitted = 0
+                        step += 1
+                    elif op == AEACH:
+                        call = steps + step.arg
+                        if not call.active:
+                            step = steps + step.skip
+                            continue
+                        if self.pending is None:
+                            self.budget -= 1
+                            if self.budget < 0:
+                                self.tick()
+                                self.yielded = None
+                                return self.suspend(step, timing, then, None)
+                        item = None  # the last output is not kept alive while the next is made
+                        status = self.draw(self.iterators[call.node], call.node)
+                        if status == SUSPENDED:
+                            return self.suspend(step, timing, then, None)
+                        if status == 0:
+                            if call.emitted > 0:
+                                call.passed += 1
+                            else:
+                                call.filtered += 1
+                            call.active = False
+                            self.iterators[call.node] = None
+                            self.inputs[call.node] = None
+                            step = steps + step.skip
+                            continue
+                        item = self.take_outcome()
+                        if item is None:
+                            continue
+                        if is_lazy(item):
+                            raise lazy_error(<object> call.instance, "process", item)
+                        call.emitted += 1
+                        call.out += 1
+                        step += 1
                     elif op == CALL_MANY or op == NATIVE_MANY:
                         if self.budget < 0:
                             self.tick()
@@ -247,7 +325,7 @@ cdef class Run(RunState):
                             args[2] = <PyObject*> item
                             found = step.call(step.function, args + step.first, step.nargs, NULL)
                         if found is NULL:
-                            self.reraise()
+                            raise_again()
                         taken = steal(found)
                         if taken is None:
                             step.filtered += 1
@@ -287,9 +365,29 @@ cdef class Run(RunState):
                     timing = NULL
                 step = steps + self.fault(<int> (step - steps), error, item)
                 item = None
+                if self.closing:  # of what the failed call left open
+                    return self.suspend(step, NULL, 0, None)
 
-    cdef int reraise(self) except -1:
-        return -1  # an exception is set already
+    cdef int suspend(self, Step* step, Step* timing, int64_t then, object item) except -1:
+        """Keep where the loop is, for the next `drive`."""
+        self.pc = <int> (step - self.steps)
+        self.carried = item
+        self.timing_at = -1 if timing is NULL else <int> (timing - self.steps)
+        self.timed_since = then
+        return SUSPENDED
+
+    cdef int call_and_wait(self, Step* step, object item) except -1:
+        """Call an async node, or go on with its call; SUSPENDED, or 1: see `outcome`."""
+        cdef PyObject* args[3]
+        cdef PyObject* found
+        if self.pending is None:
+            args[1] = step.instance
+            args[2] = <PyObject*> item
+            found = step.call(step.function, args + step.first, step.nargs, NULL)
+            if found is NULL:
+                raise_again()
+            self.begin_await(step.node, "process", steal(found))
+        return self.go_on()
 
     cdef object next_merged(self, Step* step):
         """The next item queued for a merge, in the order of its connections; None when all are through."""
@@ -352,19 +450,31 @@ cdef class Run(RunState):
     # --- feeding the loop ------------------------------------------------------------------------------------------------
 
     cdef int advance(self) except -1:
-        """Run until an item comes out (streaming; returns 1) or everything went through (returns 0)."""
+        """Run until an item came out (streaming; 1), everything went through (0), or something is awaited (SUSPENDED)."""
+        cdef int status
         if self.ended:
             raise SessionClosedError("the run is at its end")
+        if self.closing:
+            if self.finish_closing() == SUSPENDED:
+                return SUSPENDED
+        elif self.thrown is not None and self.pending is None:
+            error = self.thrown
+            self.thrown = None
+            raise error
         while True:
             if self.pc >= 0:
-                if self.drive():
-                    return 1
+                status = self.drive()
+                if status != 0:
+                    return status
                 self.pc = -1
                 self.input_item = None
                 if self.stage == STAGE_ITEMS:
                     self.source = None
                     self.start_flush()
-            if not self.next_pass():
+            status = self.next_pass()
+            if status == SUSPENDED:
+                return SUSPENDED
+            if status == 0:
                 self.stop_clock()
                 return 0
 
@@ -386,8 +496,8 @@ cdef class Run(RunState):
             self.source = items
             self.cursor_at = 0
         else:
-            self.feed = FEED_ITERATOR
-            self.source = iterate(items)
+            self.feed = FEED_ASYNC if self.on_loop and is_async_iterable(items) else FEED_ITERATOR
+            self.source = items.__aiter__() if self.feed == FEED_ASYNC else iterate(items)
         return 0
 
     cdef int start_flush(self) except -1:
@@ -397,12 +507,11 @@ cdef class Run(RunState):
         self.index = -1
         return 0
 
-    cdef bint next_pass(self) except -1:
-        """Set up the pass of the next produced or flushed item; False if there is none left."""
+    cdef int next_pass(self) except -1:
+        """Set up the pass of the next produced or flushed item: 1, 0 if there is none left, or SUSPENDED."""
         cdef list nodes
-        cdef PyObject* found
         cdef Step* step
-        cdef int u
+        cdef int u, status
         cdef str phase
         cdef int64_t began
         while self.stage != STAGE_IDLE:
@@ -416,31 +525,30 @@ cdef class Run(RunState):
                 continue
             u = nodes[self.flush_at]
             step = self.steps + self.plan.call_at[u]
-            self.budget -= 1
-            if self.budget < 0:
-                self.tick()
-            if self.generator is None and self.verbose:
-                self.log(phase, u)
+            if self.pending is None:
+                self.budget -= 1
+                if self.budget < 0:
+                    self.tick()
+                    if self.on_loop:
+                        self.yielded = None
+                        return SUSPENDED
+                if self.generator is None and self.verbose:
+                    self.log(phase, u)
             began = perf_counter_ns() if self.timed else 0
             try:
-                if self.generator is None:
-                    self.open_generator(u, phase)
-                found = PyIter_Next(<PyObject*> self.generator)
-                if found is NULL:
-                    if PyErr_Occurred():
-                        self.reraise()
-                    item = None
-                else:
-                    item = steal(found)
-                    if is_lazy(item):
-                        raise lazy_error(<object> step.instance, phase, item)
+                status = self.draw_pass(u, phase)
             except BaseException as error:
                 self.failed_pass(u, phase, error)
+                if self.closing:
+                    return SUSPENDED
                 continue
             finally:
                 if self.timed:
                     step.time_ns += perf_counter_ns() - began
-            if found is NULL:
+            if status == SUSPENDED:
+                return SUSPENDED
+            item = self.take_outcome()
+            if status == 0:
                 self.generator = None
                 self.flush_at += 1
             elif item is not None:
@@ -452,16 +560,50 @@ cdef class Run(RunState):
                     step.flushed += 1
                 self.carried = item
                 self.pc = self.plan.entry[u]
-                return True
-        return False
+                return 1
+        return 0
 
-    cdef int open_generator(self, int u, str phase) except -1:
-        given = getattr(self.nodes[u], phase)()
+    cdef int draw_pass(self, int u, str phase) except -1:
+        """Get the next item of a flush or a producer: 1 (see `outcome`), 0 at its end, or SUSPENDED."""
+        cdef PyObject* found
+        cdef int bits = self.plan.asyncs[u]
+        cdef int status
+        cdef bint iterates = bits & (ITERATE_PRODUCE if self.stage == STAGE_PRODUCE else ITERATE_FLUSH)
+        if self.generator is None:
+            if self.pending is None:
+                given = getattr(self.nodes[u], phase)()
+                if bits & (AWAIT_PRODUCE if self.stage == STAGE_PRODUCE else AWAIT_FLUSH):
+                    self.begin_await(u, phase, given)
+            if self.pending is not None:
+                if self.go_on() == SUSPENDED:
+                    return SUSPENDED
+                given = self.take_outcome()
+            self.open_generator(u, phase, given, iterates)
+        if iterates:
+            status = self.draw(self.generator, u)
+            if status != 1:
+                return status
+        else:
+            found = PyIter_Next(<PyObject*> self.generator)
+            if found is NULL:
+                if PyErr_Occurred():
+                    raise_again()
+                return 0
+            self.outcome = steal(found)
+        if is_lazy(self.outcome):
+            raise lazy_error(self.nodes[u], phase, self.take_outcome())
+        return 1
+
+    cdef int open_generator(self, int u, str phase, object given, bint iterates) except -1:
+        """Begin to draw from what a flush or a producer gave."""
+        self.generator_of = u
+        if iterates:
+            self.generator = async_series(self.nodes[u], phase, given)
+            return 0
         if given is None and phase == "flush":
             given = ()
         if not PyList_CheckExact(given) and <PyTypeObject*> Py_TYPE(given) != &PyGen_Type:
             series(self.nodes[u], phase, given)
-        self.generator_of = u
         self.generator = iter(given)
         return 0
 
@@ -483,17 +625,32 @@ cdef class Run(RunState):
         return 0
 
     # --- what the session layer calls, beside initialize and end ---------------------------------------------------------
+    #
+    # What a coroutine of `aio` does in parts, with suspensions between, is begun by `begin…` and ended by `take…`.
 
     cpdef object execute(self, object items):
         """Drive `items` (None: the producers) through, flush, and return the result of it."""
         self.begin(items, False)
         self.advance()
+        return self.take_result()
+
+    cpdef object take_result(self):
+        """Return the result of the call that came to its end, and let go of it."""
         result = self.result()
         self.end_call()
         return result
 
     def process(self, item):
         """Drive one item through, without a flush; return what the sinks emitted."""
+        self.begin_process(item)
+        return self.outputs_of_call()
+
+    def flush(self):
+        """Flush every node; return what came out of it."""
+        self.begin_flush()
+        return self.outputs_of_call()
+
+    cdef int begin_process(self, object item) except -1:
         self.begin_call()
         self.streaming = False
         self.stage = STAGE_IDLE
@@ -503,22 +660,29 @@ cdef class Run(RunState):
         self.index = self.next_call - 1
         self.next_call += 1
         self.pc = 0
-        return self.outputs_of_call()
+        return 0
 
-    def flush(self):
-        """Flush every node; return what came out of it."""
+    cdef int begin_flush(self) except -1:
         self.begin_call()
         self.streaming = False
         self.pc = -1
         self.start_flush()
-        return self.outputs_of_call()
+        return 0
 
     cdef object outputs_of_call(self):
         try:
             self.advance()
         finally:
-            if self.kept:
-                self.errors += self.errors_in_order()
+            self.keep_errors()
+        return self.take_results()
+
+    cdef int keep_errors(self) except -1:
+        """Let `errors` have what failed in the call."""
+        if self.kept:
+            self.errors += self.errors_in_order()
+        return 0
+
+    cdef object take_results(self):
         results = self.results
         self.end_call()
         return results
@@ -529,8 +693,9 @@ cdef class Run(RunState):
 
     def next_output(self):
         """Return the next ``(node id, item)``; None after the last flushed item."""
-        if not self.advance():
-            return None
+        return self.take_output() if self.advance() else None
+
+    cdef object take_output(self):
         item = self.out_item
         self.out_item = None
         return self.plan.graph.ids[self.out_node], item
@@ -539,6 +704,10 @@ cdef class Run(RunState):
         """Drop what a stream has in flight, without a flush; errors of closing generators are raised."""
         self.stop_asked = False
         self.persist(False)
+        self.abandoned()
+
+    cdef int abandoned(self) except -1:
+        """Nothing is in flight any more: end the call."""
         self.stop_clock()
         self.end_call()
         failures = self.failures
@@ -546,6 +715,7 @@ cdef class Run(RunState):
         failure = settle(None, failures)
         if failure is not None:
             raise failure
+        return 0
 
     cpdef object result(self):
         """Return the result of the `execute` or the stream that has come to its end."""
@@ -600,6 +770,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     run = Run.__new__(Run)
     run.plan = plan
     run.blueprint = blueprint
+    run.is_async = plan.is_async
     run.session_id = session_id
     run.policy = policy
     run.timed = timed
@@ -617,6 +788,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         raise MemoryError
     memcpy(run.steps, plan.steps, plan.step_count * sizeof(Step))
     run.waiting = [None] * m
+    run.pending_of = -1
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n

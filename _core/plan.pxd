@@ -29,14 +29,23 @@ cdef enum Op:
     MERGE            # item = the next one queued for merge number `arg`; none: go to `skip`
     COPY             # item = deepcopy(item)
     EACH             # item = the next output of the many-node called at step `arg`; none: go to `skip`
+    AEACH            # the same of an async iterator
     PRODUCER         # a node that is never called; go to `skip`
     # calling nodes: every code from here on is a call; nothing emitted: go to `skip`
     PASS             # a PassThrough
     COUNT            # a Counter
     NATIVE           # process_item of an extension type, through the C virtual table
     CALL             # a Python callable, by vectorcall
-    NATIVE_MANY      # the same, giving an iterable that the next step, EACH, draws from
+    ACALL            # the same; what it gives is awaited
+    NATIVE_MANY      # from here on: giving an iterable that the next step, EACH, draws from
     CALL_MANY
+    ACALL_MANY       # what it gives is awaited, and then drawn from
+    AGEN             # giving an async iterator that the next step, AEACH, draws from
+
+
+cdef enum Async:
+    # what of a node's life is async, beside `process`: bits
+    AWAIT_INITIALIZE = 1, AWAIT_CLEANUP = 2, AWAIT_FLUSH = 4, AWAIT_PRODUCE = 8, ITERATE_FLUSH = 16, ITERATE_PRODUCE = 32
 
 
 cdef struct Step:
@@ -86,6 +95,8 @@ cdef class Plan:
     cdef readonly list producers          # positions, in topological order
     cdef readonly list output_ids         # node ids of result.outputs: sinks, then output nodes, topological order
     cdef int* rank                        # [n] topological rank of each node
+    cdef readonly bint is_async           # a run of it needs an event loop
+    cdef bytearray asyncs                 # [n] bits of Async
     cdef bytearray has_initialize         # [n] whether the call would do anything
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals

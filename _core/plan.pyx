@@ -32,6 +32,10 @@ cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
 cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
+cdef tuple ASYNC_BITS = (
+    (AWAIT_INITIALIZE, "awaits", "initialize"), (AWAIT_CLEANUP, "awaits", "cleanup"), (AWAIT_FLUSH, "awaits", "flush"),
+    (AWAIT_PRODUCE, "awaits", "produce"), (ITERATE_FLUSH, "streams", "flush"), (ITERATE_PRODUCE, "streams", "produce"),
+)
 cdef int STRIDE = 50_000  # steps between two looks at signals
 
 
@@ -273,7 +277,7 @@ cdef class Layout:
         if loop < 0:
             nothing.append(at)
         if many:
-            at = self.add(EACH, u, at, loop)
+            at = self.add(AEACH if "process" in self.traits[u].streams else EACH, u, at, loop)
             if loop < 0:
                 leaving.append(at)
             loop = at
@@ -340,7 +344,20 @@ cdef class Layout:
             return COUNT
         if is_native(node):
             return NATIVE_MANY if self.traits[u].many else NATIVE
+        if "process" in self.traits[u].streams:
+            return AGEN
+        if "process" in self.traits[u].awaits:
+            return ACALL_MANY if self.traits[u].many else ACALL
         return CALL_MANY if self.traits[u].many else CALL
+
+
+cdef int async_bits(object traits) except -1:
+    """What of a node's life is async, as bits of `Async`."""
+    cdef int bits = 0
+    for bit, names, method in ASYNC_BITS:
+        if method in getattr(traits, names):
+            bits |= <int> bit
+    return bits
 
 
 cdef bint is_native(object node) except -1:
@@ -429,6 +446,7 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     plan.entry = plan.call_at + n
     plan.rank = plan.entry + n
     plan.branch_heads = plan.rank + n
+    plan.asyncs = bytearray(n)
     plan.has_initialize = bytearray(n)
     plan.fresh = bytearray(n)
     plan.gathers = bytearray(n)
@@ -450,6 +468,9 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
                 "initialize" in getattr(node, "__dict__", ())
             )
         plan.has_many = plan.has_many or traits[u].many
+        if traits[u].is_async:
+            plan.is_async = True
+            plan.asyncs[u] = async_bits(traits[u])
         if traits[u].produces:
             plan.producers.append(u)
         if traits[u].flushes:

@@ -16,6 +16,7 @@ cdef enum Feed:
     # where the next pass comes from
     FEED_LIST        # `source` is a list or tuple
     FEED_ITERATOR    # `source` is an iterator
+    FEED_ASYNC       # `source` is an async iterator
     FEED_NONE        # one pass that begins below a node (flushed and produced items); FETCH ends it
 
 
@@ -23,10 +24,15 @@ cdef enum Stage:
     STAGE_IDLE, STAGE_ITEMS, STAGE_PRODUCE, STAGE_FLUSH
 
 
+cdef enum:
+    SUSPENDED = 2    # what is awaited is not there yet: hand `yielded` to the event loop, and call again
+
+
 cdef class RunState:
     cdef readonly Plan plan
     cdef object blueprint
     cdef readonly object session_id
+    cdef readonly bint is_async   # a node is: every call is to be awaited
     cdef Policy policy
     cdef bint timed
     cdef bint streaming           # EMIT hands out one item at a time
@@ -63,6 +69,19 @@ cdef class RunState:
     cdef object generator         # what a flush or produce in progress gives
     cdef int generator_of         # its node
 
+    cdef object pending           # what is awaited, as an iterator; None for nothing
+    cdef int pending_of           # its node, -1 for the input
+    cdef bint closing             # it is a cleanup, or the closing of an async generator
+    cdef object yielded           # what it gave for the event loop
+    cdef object sent              # what the event loop sends it
+    cdef object thrown            # what the event loop throws into it, or None
+    cdef object outcome           # what it came to
+    cdef int timing_at            # step whose time ran when the loop was suspended, -1 for none
+    cdef int64_t timed_since
+    cdef bint on_loop             # the call under way can suspend, so that other tasks run
+    cdef bint calls_closed        # nothing is in flight
+    cdef object ended_by          # what the end that is under way is to raise
+
     cdef bint raw                 # the exception under way is no node's fault
     cdef list results
     cdef list outputs             # lists of plan.output_ids
@@ -83,6 +102,14 @@ cdef class RunState:
 
     cpdef object initialize(self)
     cpdef object end(self, object error)
+    cdef int initialize_all(self) except -1
+    cdef int initialize_one(self, int u, object context) except -1
+    cdef int finish(self) except -1
+    cdef int go_on(self) except -1
+    cdef int draw(self, object iterator, int u) except -1
+    cdef int begin_await(self, int u, str method, object given) except -1
+    cdef object take_outcome(self)
+    cdef int close_pending(self) except -1
     cdef int tick(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1
@@ -102,6 +129,7 @@ cdef class RunState:
     cdef int persist(self, bint whole) except -1
     cdef int clean_up(self) except -1
     cdef int clean_up_one(self, int u) except -1
+    cdef int finish_closing(self) except -1
     cdef int close_generators(self) except -1
     cdef int close_one(self, int u, object iterator) except -1
     cdef int log(self, str phase, int u) except -1

@@ -19,23 +19,22 @@ from cpython.time cimport perf_counter_ns
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
+from remotemedia._core.capi cimport (
+    PY_VECTORCALL_ARGUMENTS_OFFSET, PYGEN_NEXT, PYGEN_RETURN, PyCoro_CheckExact, PyIter_Check, PyIter_Send,
+    PyObject_Vectorcall, PySendResult, PyVectorcall_Function, is_lazy, raise_again, steal,
+)
 from remotemedia._core.counts cimport COLUMNS, Counts, make_counts
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native,
-    native_t,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, PASS, PRODUCER,
+    Plan, Step, call_t, is_native, native_t,
 )
 
 from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
 from remotemedia.items import refusal
 from remotemedia.result import ExecutionResult, ExecutionStatus
-from remotemedia.returns import refuse_lazy
-
-cdef extern from "Python.h":
-    void* PyVectorcall_Function(PyObject* callable) noexcept
-    PyObject* PyObject_Vectorcall(PyObject* callable, PyObject** args, size_t nargs, PyObject* names) noexcept
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+from remotemedia.returns import awaited_by, refuse_lazy
 
 cdef extern from *:
     """
@@ -66,30 +65,52 @@ cdef class RunState:
 
     cpdef object initialize(self):
         """Initialize every node in topological order (R01–R03) and look up what the loop calls."""
+        self.initialize_all()
+
+    cdef int initialize_all(self) except -1:
+        """The same; SUSPENDED, or 0 at the end."""
         cdef PipelineGraph graph = self.plan.graph
-        cdef int i, u
-        self.began_ns = perf_counter_ns()
-        for i in range(graph.node_count):
-            u = graph.order[i]
-            if self.verbose:
-                self.log("initialize", u)
+        cdef int u
+        if self.began_ns == 0:
+            self.began_ns = perf_counter_ns()
+        while self.pending is not None or self.started < graph.node_count:
             context = None
-            if self.plan.has_initialize[u]:
-                context = self.blueprint.context(u, self.session_id)
-            self.started = i + 1  # before the call, not long before: one that failed half-way is cleaned up too
-            if context is None:
-                continue
+            if self.pending is not None:
+                u = graph.order[self.started - 1]
+            else:
+                u = graph.order[self.started]
+                if self.verbose:
+                    self.log("initialize", u)
+                if self.plan.has_initialize[u]:
+                    context = self.blueprint.context(u, self.session_id)
+                self.started += 1  # before the call, not long before: one that failed half-way is cleaned up too
+                if context is None:
+                    continue
             try:
-                initialize = getattr(self.nodes[u], "initialize", None)
-                given = initialize(context) if initialize is not None else None
-                if given is not None:
-                    refuse_lazy(self.nodes[u], "initialize", given)
+                if self.initialize_one(u, context) == SUSPENDED:
+                    return SUSPENDED
             except Exception as error:
                 raise self.node_error(u, "initialize", error, None, None)
             if self.stop_asked:
                 self.tick()
         self.bind()
         self.stop_clock()
+        return 0
+
+    cdef int initialize_one(self, int u, object context) except -1:
+        """Call a node's `initialize`, or go on with it."""
+        if self.pending is None:
+            initialize = getattr(self.nodes[u], "initialize", None)
+            given = initialize(context) if initialize is not None else None
+            if self.plan.asyncs[u] & AWAIT_INITIALIZE:
+                self.begin_await(u, "initialize", given)
+        if self.pending is not None:
+            if self.go_on() == SUSPENDED:
+                return SUSPENDED
+            given = self.take_outcome()
+        if given is not None:
+            refuse_lazy(self.nodes[u], "initialize", given)
+        return 0
 
     cdef int bind(self) except -1:
         """Give each calling step its function: looked up once, called with (instance, item) where it is a method."""
@@ -104,16 +125,17 @@ cdef class RunState:
             if self.plan.fresh[u]:
                 step.native = process_item_of(self.nodes[u])
                 continue
-            many = step.op == CALL_MANY or step.op == NATIVE_MANY
+            many = step.op >= NATIVE_MANY
             try:
                 process = self.nodes[u].process
             except Exception as error:
                 raise self.node_error(u, "initialize", error, None, None)
-            if is_native(self.nodes[u]):
+            if not self.plan.asyncs[u] and is_native(self.nodes[u]):
                 step.op = NATIVE_MANY if many else NATIVE
                 step.native = process_item_of(self.nodes[u])
                 continue
-            step.op = CALL_MANY if many else CALL
+            if step.op == NATIVE or step.op == NATIVE_MANY:
+                step.op = CALL_MANY if many else CALL
             step.first = 2
             step.nargs = 1 | PY_VECTORCALL_ARGUMENTS_OFFSET
             if PyMethod_Check(process) and process.__self__ is self.nodes[u]:
@@ -129,10 +151,20 @@ cdef class RunState:
 
     cpdef object end(self, object error):
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
-        cdef list failures
         if self.ended:
             return error
-        self.persist(True)
+        self.ended_by = error
+        self.finish()
+        error = self.ended_by
+        self.ended_by = None
+        return error
+
+    cdef int finish(self) except -1:
+        """Go on with the end that `ended_by` asked for; SUSPENDED, or 0 when that says what is to be raised."""
+        cdef list failures
+        if self.persist(True) == SUSPENDED:
+            return SUSPENDED
+        error = self.ended_by
         self.ended = True
         self.stop_clock()
         if self.claims is not None:
@@ -149,18 +181,22 @@ cdef class RunState:
         self.end_call()
         self.nodes = []
         self.functions = []
-        return error
+        self.ended_by = error
+        return 0
 
     cdef int persist(self, bint whole) except -1:
         """Close all calls and, for the `whole` end, clean up, whatever is raised meanwhile: it is kept (R05–R07).
 
-        Both go on where they were interrupted.
+        Both go on where they were interrupted, or suspended.
         """
         while True:
             try:
-                self.close_generators()
-                if whole:
-                    self.clean_up()
+                if self.pending is not None and self.close_pending() == SUSPENDED:
+                    return SUSPENDED
+                if not self.calls_closed and self.close_generators() == SUSPENDED:
+                    return SUSPENDED
+                if whole and self.clean_up() == SUSPENDED:
+                    return SUSPENDED
                 return 0
             except BaseException as failure:
                 self.failures.append(failure)
@@ -176,18 +212,41 @@ cdef class RunState:
             try:
                 if self.verbose:
                     self.log("cleanup", u)
-            finally:
-                self.clean_up_one(u)
+            except BaseException as failure:
+                self.failures.append(failure)
+            if self.clean_up_one(u) == SUSPENDED:
+                return SUSPENDED
         return 0
 
     cdef int clean_up_one(self, int u) except -1:
         try:
             cleanup = getattr(self.nodes[u], "cleanup", None)
             given = cleanup() if cleanup is not None else None
-            if given is not None:
+            if self.plan.asyncs[u] & AWAIT_CLEANUP:
+                self.begin_await(u, "cleanup", given)
+                self.closing = True
+            elif given is not None:
                 refuse_lazy(self.nodes[u], "cleanup", given)
         except Exception as failure:
             self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        return self.finish_closing() if self.closing else 0
+
+    cdef int finish_closing(self) except -1:
+        """Go on with a cleanup, or with the closing of an async generator; what it raises is a cleanup error."""
+        cdef int u = self.pending_of
+        try:
+            if self.go_on() == SUSPENDED:
+                return SUSPENDED
+            self.closing = False
+            given = self.take_outcome()
+            if given is not None:
+                refuse_lazy(self.nodes[u], "cleanup", given)
+        except Exception as failure:
+            self.closing = False
+            self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        except BaseException:
+            self.closing = False
+            raise
         return 0
 
     cdef int close_generators(self) except -1:
@@ -203,16 +262,18 @@ cdef class RunState:
         if self.iterators is not None:
             for pc in range(self.plan.step_count - 1, -1, -1):
                 step = self.steps + pc
-                if step.op == CALL_MANY or step.op == NATIVE_MANY:
+                if step.op >= NATIVE_MANY:
                     if step.active:  # a call left unfinished counts by what it emitted so far
                         step.passed += step.emitted > 0
                         step.filtered += step.emitted == 0
                         step.active = False
-                    self.close_call(step.node)
+                    if self.close_call(step.node) == SUSPENDED:
+                        return SUSPENDED
         if self.generator is not None:
             iterator = self.generator
             self.generator = None
-            self.close_one(self.generator_of, iterator)
+            if self.close_one(self.generator_of, iterator) == SUSPENDED:
+                return SUSPENDED
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
@@ -221,6 +282,7 @@ cdef class RunState:
                 self.heads[pc] = 0
             for pc in range(self.plan.gather_count):
                 self.branch_at[pc] = self.plan.branch_heads[pc]
+        self.calls_closed = True
         return 0
 
     cdef int close_call(self, int u) except -1:
@@ -228,9 +290,7 @@ cdef class RunState:
         iterator = self.iterators[u]
         self.iterators[u] = None
         self.inputs[u] = None
-        if iterator is not None:
-            self.close_one(u, iterator)
-        return 0
+        return 0 if iterator is None else self.close_one(u, iterator)
 
     cdef int close_one(self, int u, object iterator) except -1:
         """Close one iterator of a node; what it raises counts as a cleanup error."""
@@ -238,8 +298,93 @@ cdef class RunState:
             close = getattr(iterator, "close", None)
             if close is not None:
                 close()
+            elif self.plan.is_async:
+                close = getattr(iterator, "aclose", None)
+                if close is not None:
+                    self.begin_await(u, "aclose", close())
+                    self.closing = True
         except Exception as failure:
             self.failures.append(self.node_error(u, "cleanup", failure, None, None))
+        return self.finish_closing() if self.closing else 0
+
+    # --- waiting ---------------------------------------------------------------------------------------------------------
+    #
+    # Whatever is awaited is driven in the caller's own task: sent to, until it returns. Where it suspends, every
+    # method on the way returns SUSPENDED, and does the same again when it is called next; `pending` says that
+    # something was begun. `aio.Pending` is what an event loop sees of it.
+
+    cdef int begin_await(self, int u, str method, object given) except -1:
+        """Let what an async `method` of node `u` gave be awaited: `go_on` is to be called."""
+        if not PyCoro_CheckExact(given):
+            given = awaited_by(self.nodes[u], method, given)
+        self.pending = given
+        self.pending_of = u
+        return 0
+
+    cdef int go_on(self) except -1:
+        """Let what is awaited run until it comes to its end (1, see `outcome`), or suspends (SUSPENDED)."""
+        cdef PyObject* result = NULL
+        cdef PySendResult status
+        awaited = self.pending
+        if self.thrown is not None:
+            error = self.thrown
+            self.thrown = None
+            try:
+                throw = getattr(awaited, "throw", None)
+                if throw is None:
+                    raise error
+                self.yielded = throw(error)
+            except StopIteration as stop:
+                self.pending = None
+                self.outcome = stop.value
+                return 1
+            except BaseException:
+                self.pending = None
+                raise
+            return SUSPENDED
+        sent = self.sent
+        self.sent = None
+        status = PyIter_Send(<PyObject*> awaited, <PyObject*> sent, &result)
+        if status == PYGEN_NEXT:
+            self.yielded = steal(result)
+            return SUSPENDED
+        self.pending = None
+        if status == PYGEN_RETURN:
+            self.outcome = steal(result)
+            return 1
+        return raise_again()
+
+    cdef int draw(self, object iterator, int u) except -1:
+        """Await the next item of an async iterator: 1 (see `outcome`), 0 at its end, or SUSPENDED."""
+        if self.pending is None:
+            given = iterator.__anext__()
+            if not is_lazy(given) and not PyIter_Check(given):
+                given = awaited_by(iterator, "__anext__", given)
+            self.pending = given
+            self.pending_of = u
+        try:
+            return self.go_on()
+        except StopAsyncIteration:
+            return 0
+
+    cdef object take_outcome(self):
+        outcome = self.outcome
+        self.outcome = None
+        return outcome
+
+    cdef int close_pending(self) except -1:
+        """Go on with what is awaited, which nobody wants any more: what is no cleanup is interrupted first."""
+        if self.closing:
+            return self.finish_closing()
+        if self.thrown is None:
+            self.thrown = GeneratorExit()
+        try:
+            if self.go_on() == SUSPENDED:
+                self.closing = True
+                return SUSPENDED
+        except GeneratorExit:
+            return 0
+        self.take_outcome()
         return 0
 
     cdef int log(self, str phase, int u) except -1:
@@ -278,7 +423,7 @@ cdef class RunState:
         call.active = False  # it is counted; what it left open stays in `iterators`
         if not isinstance(error, Exception):
             raise error
-        if step.op == CALL_MANY or step.op == NATIVE_MANY or step.op == EACH:
+        if step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH:
             item = self.inputs[step.node]
         phase = "copy" if step.op == COPY else "process"
         self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
@@ -340,6 +485,7 @@ cdef class RunState:
             self.fill(self.before)
         self.has_before = self.used
         self.used = True
+        self.calls_closed = False
         self.kept = []
         self.dropped = 0
         self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
@@ -412,7 +558,7 @@ cdef class RunState:
             row[0] = step.passed + (step.active and step.emitted > 0)
             row[1] = step.filtered + (step.active and step.emitted == 0)
             row[2] = step.failed
-            row[3] = step.out if step.op == CALL_MANY or step.op == NATIVE_MANY else step.passed
+            row[3] = step.out if step.op >= NATIVE_MANY else step.passed
             row[4] = step.flushed
             row[5] = step.time_ns
             row += COLUMNS

@@ -14,7 +14,9 @@ _HOMES = {
     "remotemedia._core.graph": ("PipelineGraph",),
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
     "remotemedia._core.session": ("Session", "Stream"),
+    "remotemedia.aio": ("AsyncSession", "AsyncStream"),
     "remotemedia.errors": (
+        "EventLoopError",
         "InputError",
         "ManifestError",
         "ManifestIssue",
@@ -34,8 +36,11 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AsyncSession",
+    "AsyncStream",
     "Capabilities",
     "Connection",
+    "EventLoopError",
     "ExecutionResult",
     "ExecutionStatus",
     "Executor",
@@ -66,7 +71,9 @@ if TYPE_CHECKING:
     from remotemedia._core.graph import PipelineGraph
     from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
     from remotemedia._core.session import Session, Stream
+    from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.errors import (
+        EventLoopError,
         InputError,
         ManifestError,
         ManifestIssue,

@@ -117,6 +117,10 @@ class SessionBusyError(RemoteMediaError, RuntimeError):
     """Two calls at once into one session, or one node instance in two runs at once."""
 
 
+class EventLoopError(RemoteMediaError, RuntimeError):
+    """A call that needs an event loop of its own was made inside a running one."""
+
+
 def in_use(node: str) -> SessionBusyError:
     """Return the error for a node instance that is in another run."""
     return SessionBusyError(

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from remotemedia._core.session import Session, Stream, whole
 from remotemedia.blueprint import Blueprint
 from remotemedia.errors import InputError, NodeError, SessionClosedError
-from remotemedia.items import check_feed, check_input
+from remotemedia.items import check_async_feed, check_async_input, check_feed, check_input
 from remotemedia.manifest import Manifest
 from remotemedia.registry import NodeRegistry
 from remotemedia.result import ExecutionResult
 from remotemedia.shared import SharedNodes
 
 if TYPE_CHECKING:
+    from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.run_protocol import Run
 
 logging.getLogger("remotemedia").addHandler(logging.NullHandler())
@@ -152,9 +153,53 @@ class Executor:
         if type(items) is not list:
             check_input(items)
         run = self._run(manifest, error_policy, session_id, metrics)
+        if run.is_async:
+            run = with_own_loop(run)
         if run.producers:
             check_feed(run.producers, items)
         return whole(run, items)
+
+    async def execute_with_input_async(
+        self,
+        manifest: ManifestLike,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> ExecutionResult:
+        """Do what `execute_with_input` does inside a running event loop; async nodes are awaited by the caller's task.
+
+        Parameters
+        ----------
+        items : iterable or async iterable
+            The input.
+
+        Notes
+        -----
+        The other parameters, and what is raised, are those of `execute_with_input`. A node that never suspends costs
+        no turn of the loop; the others get one every 50 000 steps all the same. If the task is cancelled, so is the
+        call of the node that waits; all nodes are cleaned up before the cancellation is raised.
+        """
+        from remotemedia import aio
+
+        check_async_input(items)
+        run = self._run(manifest, error_policy, session_id, metrics)
+        check_async_feed(run.producers, items)
+        return await aio.whole(run, items)
+
+    async def execute_async(
+        self,
+        manifest: ManifestLike,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+    ) -> ExecutionResult:
+        """Run a manifest on what its producers give, awaited. See `execute` and `execute_with_input_async`."""
+        from remotemedia import aio
+
+        return await aio.whole(self._run(manifest, error_policy, session_id, metrics), None)
 
     def execute(
         self,
@@ -165,7 +210,7 @@ class Executor:
         metrics: MetricsLevel = "counts",
     ) -> ExecutionResult:
         """Run a manifest on what its producers give; without any, on empty input. See `execute_with_input`."""
-        return whole(self._run(manifest, error_policy, session_id, metrics), None)
+        return whole(self._sync_run(manifest, error_policy, session_id, metrics), None)
 
     def check(self, manifest: ManifestLike) -> list[str]:
         """Find out, without a run, whether a manifest can be run: its nodes are made and planned, then dropped.
@@ -210,7 +255,7 @@ class Executor:
         The other parameters are those of `execute_with_input`.
         """
         check_options(error_policy, metrics)
-        return Session(lambda: self._run(manifest, error_policy, session_id, metrics, on_error))
+        return Session(lambda: self._sync_run(manifest, error_policy, session_id, metrics, on_error))
 
     def stream(
         self,
@@ -240,6 +285,51 @@ class Executor:
             manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
         )
         return Stream(session, items, with_node=with_node)
+
+    def open_async(
+        self,
+        manifest: ManifestLike,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
+    ) -> AsyncSession:
+        """Return a session for use in an ``async with``; nothing is done yet.
+
+        Notes
+        -----
+        The parameters are those of `open`.
+        """
+        from remotemedia.aio import AsyncSession
+
+        check_options(error_policy, metrics)
+        return AsyncSession(lambda: self._run(manifest, error_policy, session_id, metrics, on_error))
+
+    def stream_async(
+        self,
+        manifest: ManifestLike,
+        items: Iterable[Any] | AsyncIterable[Any] | None = None,
+        *,
+        with_node: bool = False,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
+    ) -> AsyncStream:
+        """Return an async iterator over what comes out; nothing is done before the first item is asked for.
+
+        Notes
+        -----
+        The parameters are those of `stream`; `items` may be an async iterable. Use it in an ``async with``, which
+        cleans the nodes up when it is left early.
+        """
+        from remotemedia.aio import AsyncStream
+
+        session = self.open_async(
+            manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
+        )
+        return AsyncStream(session, items, with_node=with_node)
 
     def close(self) -> None:
         """Clean up the shared nodes, the last initialized first; idempotent. No run can be started after it."""
@@ -282,6 +372,18 @@ class Executor:
             blueprint = self._blueprint(manifest)
         return self._open_run(blueprint, policy, session_id, metrics == "time", on_error)
 
+    def _sync_run(
+        self,
+        manifest: ManifestLike,
+        policy: str,
+        session_id: str | None,
+        metrics: str,
+        on_error: OnError | None = None,
+    ) -> Run:
+        """Return a run whose calls nobody awaits."""
+        run = self._run(manifest, policy, session_id, metrics, on_error)
+        return with_own_loop(run) if run.is_async else run
+
     def _blueprint(self, given: ManifestLike) -> Blueprint:
         version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale
         manifest = Manifest.coerce(given)
@@ -297,6 +399,13 @@ class Executor:
 
             blueprints[key] = (weakref.ref(manifest, forget), version, blueprint)
         return blueprint
+
+
+def with_own_loop(run: Run) -> Run:
+    """Return `run`, whose nodes are async, with an event loop of its own; EventLoopError inside a running one."""
+    from remotemedia.own_loop import OwnLoop
+
+    return OwnLoop(run)
 
 
 def check_options(error_policy: str, metrics: str) -> None:

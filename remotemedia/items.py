@@ -23,7 +23,7 @@ def check_input(items: Any) -> None:
         if items.ndim == 0:
             raise InputError("the input is an array without dimensions; to send its value, put it into a list")
     elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
-        hint = "; it is an async iterable" if hasattr(items, "__aiter__") else ""
+        hint = "; it is an async iterable, which the async calls take" if hasattr(items, "__aiter__") else ""
         raise InputError(f"the input is a {type(items).__name__}, which is not iterable{hint}; give a list of items")
 
 
@@ -37,6 +37,22 @@ def check_feed(producers: Sequence[str], items: Any) -> None:
             f"node {bounded_repr(producers[0])} is a producer, a source of its own, so the pipeline takes no items; "
             "use execute(manifest)"
         )
+
+
+def is_async_iterable(items: object) -> bool:
+    """Whether `items` can only be iterated by ``async for``."""
+    return hasattr(type(items), "__aiter__") and not hasattr(type(items), "__iter__")
+
+
+def check_async_input(items: Any) -> None:
+    """Do the same for a run that is awaited: async iterables are taken too."""
+    if not is_async_iterable(items):
+        check_input(items)
+
+
+def check_async_feed(producers: Sequence[str], items: Any) -> None:
+    """Do what `check_feed` does for a run that is awaited."""
+    check_feed(producers, () if is_async_iterable(items) else items)
 
 
 def iterate(items: Iterable[Any]) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Coroutine, Generator, Iterable, Mapping
+from inspect import CO_ITERABLE_COROUTINE
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, NoneType
 from typing import Any
 
@@ -24,13 +25,36 @@ def lazy_error(node: Any, method: str, value: Any) -> TypeError:
     if kind is GeneratorType or isinstance(value, Generator):
         remedy = 'to emit many items, set emits = "many" on the class or yield them from process'
     else:
-        remedy = "it is async, which is not supported by this version; make it a plain method"
+        remedy = f"nobody awaits it: write async def {method}, or await it in there"
     error = TypeError(f"{class_name(node)}.{method} gave a {kind.__name__.replace('_', ' ')}; {remedy}")
     try:
         getattr(value, "close", lambda: None)()
     except Exception as failure:
         error.__cause__ = failure
     return error
+
+
+def awaited_by(node: Any, method: str, value: Any) -> Any:
+    """Return the iterator that drives what an async `method` gave; TypeError if it cannot be awaited."""
+    if isinstance(value, Coroutine):
+        return value
+    if isinstance(value, GeneratorType) and value.gi_code.co_flags & CO_ITERABLE_COROUTINE:
+        return value
+    if not hasattr(type(value), "__await__"):
+        raise TypeError(
+            f"{class_name(node)}.{method} is async, but gave a {type(value).__name__}; it cannot be awaited"
+        )
+    return value.__await__()
+
+
+def async_series(node: Any, method: str, value: Any) -> Any:
+    """Return the async iterator of what an async generator method gave; TypeError if it is none."""
+    if not hasattr(type(value), "__aiter__"):
+        raise TypeError(
+            f"{class_name(node)}.{method} is an async generator, but gave a {type(value).__name__}, "
+            "which is not an async iterable"
+        )
+    return value.__aiter__()
 
 
 def emitted_many(node: Any, value: Any) -> Iterable[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterable, Iterable, Sequence
 
     from remotemedia.errors import InputError, NodeError
     from remotemedia.result import ExecutionResult
@@ -18,9 +18,17 @@ class Run(Protocol):
     ----------
     errors : list of NodeError or InputError
         What failed in `process` and `flush` under ``"collect"``.
+    is_async : bool
+        A node is, so that every call is to be awaited: see `remotemedia._core.aio.awaitable`, which gives any of
+        ``initialize``, ``execute``, ``process``, ``flush``, ``next_output``, ``abandon`` and ``end`` as an awaitable.
     """
 
-    errors: list[NodeError | InputError]
+    is_async: bool
+
+    @property
+    def errors(self) -> list[NodeError | InputError]:
+        """See above."""
+        ...
 
     @property
     def producers(self) -> Sequence[str]:
@@ -43,7 +51,7 @@ class Run(Protocol):
         """Flush every node; return what the sinks emitted."""
         ...
 
-    def begin_stream(self, items: Iterable[Any] | None) -> None:
+    def begin_stream(self, items: Iterable[Any] | AsyncIterable[Any] | None) -> None:
         """Begin what `execute` does, one output at a time."""
         ...
 

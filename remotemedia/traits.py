@@ -26,16 +26,27 @@ class Traits(NamedTuple):
         It has a ``flush`` of its own.
     produces : bool
         It is a source of its own (``produce``); its ``process`` is never called.
+    awaits : frozenset of str
+        Methods whose calls give something to be awaited.
+    streams : frozenset of str
+        Methods whose calls give an async iterator.
     """
 
     many: bool
     flushes: bool
     produces: bool
+    awaits: frozenset[str] = frozenset()
+    streams: frozenset[str] = frozenset()
 
     @property
     def opens(self) -> bool:
         """Whether the node opens a scope, leaving merges aside."""
         return self.many or self.flushes or self.produces
+
+    @property
+    def is_async(self) -> bool:
+        """Whether a run with the node needs an event loop."""
+        return bool(self.awaits or self.streams)
 
 
 def check_nodes(specs: Sequence[Any], nodes: Iterable[Any]) -> None:
@@ -65,21 +76,31 @@ def read_traits(node: Any) -> Traits:
     """Return the traits of `node`; a wrapper (``node.__wrapped__``) has those of what it wraps."""
     node = innermost(node)
     produces = callable(getattr(node, "produce", None))
+    layers = {name: function_layers(getattr(node, name, None)) for name in LIFECYCLE}
+    if produces:
+        del layers["process"]  # it is never called
+    awaits = frozenset(name for name in layers if any(map(is_coroutine_function, layers[name])))
+    streams = frozenset(name for name in layers if any(map(inspect.isasyncgenfunction, layers[name])))
     many = not produces and (
         getattr(node, "emits", None) == "many"
-        or any(inspect.isgeneratorfunction(f) for f in function_layers(getattr(node, "process", None)))
+        or "process" in streams
+        or any(map(inspect.isgeneratorfunction, layers["process"]))
     )
-    return Traits(many, has_own(node, "flush"), produces)
+    return Traits(many, has_own(node, "flush"), produces, awaits, streams)
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Whether calls of `function` are to be awaited; compiled ones and marked ones say so by an attribute."""
+    return inspect.iscoroutinefunction(function) or hasattr(function, "_is_coroutine")
 
 
 def fault_of(node: Any, path: str, name: str) -> ManifestIssue | None:
-    """Return why `node` cannot be run by this version, or None."""
+    """Return why `node` cannot be run, or None."""
     inner = innermost(node)
-    for method in LIFECYCLE:
-        for layer in function_layers(getattr(inner, method, None)):
-            if inspect.iscoroutinefunction(layer) or inspect.isasyncgenfunction(layer):
-                what = f"{name}: {type(inner).__name__}.{method} is async, which is not supported by this version"
-                return ManifestIssue(path, f"{what}; write it as a plain method")
+    for method in ("initialize", "cleanup"):
+        if any(map(inspect.isasyncgenfunction, function_layers(getattr(inner, method, None)))):
+            what = f"{name}: {type(inner).__name__}.{method} is an async generator, which gives items"
+            return ManifestIssue(path, f"{what}; write it as async def without a yield")
     if not callable(getattr(inner, "produce", None)) and not has_process(inner):
         return ManifestIssue(path, f"{name}: {type(inner).__name__} has no process method; define process(self, item)")
     return None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import remotemedia as rm
 
+T = TypeVar("T")
+
 ENGINES = ("cython", "reference")
-MODES = ("execute", "session", "stream", "session stream")
+SYNC_MODES = ("execute", "session", "stream", "session stream")
+LOOPS = ("asyncio",) if sys.platform == "win32" else ("asyncio", "uvloop")
+ASYNC_MODES = tuple(f"async {mode} on {loop}" for mode in SYNC_MODES for loop in LOOPS)
+MODES = SYNC_MODES + ASYNC_MODES
 
 
 class Guard(rm.NodeExecutor):
@@ -132,7 +140,9 @@ class Driver:
         return outcome.results
 
     def _run(self, manifest: Any, items: Any, outcome: Outcome, options: dict[str, Any]) -> None:
-        if self.mode == "execute":
+        if self.mode.startswith("async"):
+            await_on(self.mode.rpartition(" ")[2], self._run_async(manifest, items, outcome, options))
+        elif self.mode == "execute":
             if items is None:
                 outcome.result = self.executor.execute(manifest, **options)
             else:
@@ -150,6 +160,39 @@ class Driver:
             with self.executor.open(manifest, **options) as session, session.stream(items) as stream:
                 outcome.results.extend(stream)
                 outcome.result = stream.result
+
+    async def _run_async(self, manifest: Any, items: Any, outcome: Outcome, options: dict[str, Any]) -> None:
+        mode = self.mode.partition(" on ")[0].removeprefix("async ")
+        if mode == "execute":
+            if items is None:
+                outcome.result = await self.executor.execute_async(manifest, **options)
+            else:
+                outcome.result = await self.executor.execute_with_input_async(manifest, items, **options)
+            outcome.results = outcome.result.results
+        elif mode == "session":
+            async with self.executor.open_async(manifest, **options) as session:
+                outcome.result = await session.run(items)
+                outcome.results = outcome.result.results
+        elif mode == "stream":
+            async with self.executor.stream_async(manifest, items, **options) as stream:
+                async for item in stream:
+                    outcome.results.append(item)
+                outcome.result = stream.result
+        else:
+            async with self.executor.open_async(manifest, **options) as session, session.stream(items) as stream:
+                async for item in stream:
+                    outcome.results.append(item)
+                outcome.result = stream.result
+
+
+def await_on(loop: str, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await a coroutine on a new event loop; no task is left behind."""
+    factory = import_module("uvloop").new_event_loop if loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        result = runner.run(coroutine)
+        left = asyncio.all_tasks(runner.get_loop())
+        assert left == set(), left
+        return result
 
 
 def function_node(function: Callable[[Any], Any], **attributes: Any) -> type:

@@ -3,6 +3,7 @@ from typing import Any
 from remotemedia._core.graph import PipelineGraph
 
 class Plan:
+    is_async: bool
     graph: PipelineGraph
     flushers: list[int]
     producers: list[int]

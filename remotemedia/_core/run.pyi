@@ -7,6 +7,7 @@ class RunState:
     plan: Plan
     session_id: str | None
     ended: bool
+    is_async: bool
     errors: list[NodeError | InputError]
     producers: list[str]
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...

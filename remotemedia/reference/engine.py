@@ -13,7 +13,8 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
-from remotemedia.items import iterate
+from remotemedia.items import is_async_iterable, iterate
+from remotemedia.reference.awaiting import awaited, run_through
 from remotemedia.reference.graph import Graph
 from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
@@ -23,9 +24,10 @@ from remotemedia.reference.travel import Emission, OnError, Travel, closed
 from remotemedia.result import ExecutionResult, ExecutionStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterable, Awaitable, Iterable, Iterator
 
     from remotemedia._core.node import Claims
+    from remotemedia.reference.awaiting import Part
 
 POLICIES = ("stop", "skip", "collect")
 
@@ -51,6 +53,7 @@ class Run:
         on_error: OnError | None,
     ) -> None:
         self.producers = [step.id for step in program.producers]
+        self.is_async = any(step.traits.is_async for step in program.steps)
         self.errors: list[NodeError | InputError] = []
         self._program = program
         self._lifecycle = Lifecycle(program.steps, claims)
@@ -64,11 +67,19 @@ class Run:
         self._began_ns: int | None = None  # of the call that is running
         self._clear()
 
+    def awaitable(self, procedure: str, argument: Any = None) -> Awaitable[Any]:
+        """Return what the method named `procedure` does, as an awaitable."""
+        part = getattr(self, f"_{procedure}")
+        return awaited(part(argument) if procedure in ("execute", "process", "end") else part())
+
     def initialize(self) -> None:
         """Initialize every node in topological order."""
+        run_through(self._initialize())
+
+    def _initialize(self) -> Part[None]:
         self._began_ns = perf_counter_ns()
         for step in self._program.steps:
-            self._lifecycle.initialize(step, self._blueprint.context(step.position, self._session_id))
+            yield from self._lifecycle.initialize(step, self._blueprint.context(step.position, self._session_id))
             if self._travel.stopping:
                 raise closed()
         self._lifecycle.bind()
@@ -76,9 +87,12 @@ class Run:
 
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult:
         """Drive `items` through (None: what the producers give), then flush."""
+        return run_through(self._execute(items))
+
+    def _execute(self, items: Any) -> Part[ExecutionResult]:
         self._begin()
-        self._collect(self._feed(items))
-        self._collect(self._travel.flushes())
+        yield from self._collect(self._feed(items))
+        yield from self._collect(self._travel.flushes())
         self._stop_clock()
         result = self.result()
         self._clear()  # a session does not hold on to what it handed out
@@ -86,22 +100,32 @@ class Run:
 
     def process(self, item: Any) -> list[Any]:
         """Drive one item through; return what the sinks emitted."""
+        return run_through(self._process(item))
+
+    def _process(self, item: Any) -> Part[list[Any]]:
         self._processed += 1
         return self._gather(self._travel.inputs(iter((item,)), self._processed - 1))
 
     def flush(self) -> list[Any]:
         """Flush every node; return what the sinks emitted."""
+        return run_through(self._flush())
+
+    def _flush(self) -> Part[list[Any]]:
         return self._gather(self._travel.flushes())
 
-    def begin_stream(self, items: Iterable[Any] | None) -> None:
+    def begin_stream(self, items: Iterable[Any] | AsyncIterable[Any] | None) -> None:
         """Do the same as `execute`, but let `next_output` hand out what the sinks emit."""
         self._begin(keep=False)
         self._stream = self._travel.drive(chain(self._feed(items), self._travel.flushes()))
 
     def next_output(self) -> Emission | None:
         """Return the ``(sink id, item)`` that comes next; None at the end."""
+        return run_through(self._next_output())
+
+    def _next_output(self) -> Part[Emission | None]:
         assert self._stream is not None
-        emission = next(self._stream, None)
+        while (emission := next(self._stream, None)) is not None and emission[0] is None:
+            yield emission[1]
         if emission is None:
             self._stream = None
             self._stop_clock()
@@ -109,9 +133,12 @@ class Run:
 
     def abandon(self) -> None:
         """Leave the stream early: drop what is in flight, flush nothing."""
+        run_through(self._abandon())
+
+    def _abandon(self) -> Part[None]:
         self._stream = None
         self._travel.stopping = False
-        self._lifecycle.persist(self._travel.close_calls, self._program.drop_items)
+        yield from self._lifecycle.persist(self._travel.close_calls, self._program.drop_items)
         self._stop_clock()
         self._clear()
         raise_any(self._lifecycle.settle(None))
@@ -142,11 +169,16 @@ class Run:
 
         `error` is what ended the run, if anything did. Never raises; a second call does nothing.
         """
+        return run_through(self._end(error))
+
+    def _end(self, error: BaseException | None) -> Part[BaseException | None]:
         if self._ended:
             return error
         lifecycle = self._lifecycle
         self._stream = None
-        lifecycle.persist(self._travel.close_calls, lifecycle.clean_up, lifecycle.release, self._program.drop_items)
+        yield from lifecycle.persist(
+            self._travel.close_calls, lifecycle.clean_up, lifecycle.release, self._program.drop_items
+        )
         self._ended = True
         self._stop_clock()
         final = lifecycle.settle(error)
@@ -180,13 +212,15 @@ class Run:
         self._travel.failures = []
         self._travel.outer = None
 
-    def _feed(self, items: Iterable[Any] | None) -> Iterator[list[Line]]:
-        return self._travel.produced() if items is None else self._travel.inputs(iterate(items))
+    def _feed(self, items: Any) -> Iterator[list[Line]]:
+        if items is None:
+            return self._travel.produced()
+        return self._travel.inputs(items.__aiter__() if is_async_iterable(items) else iterate(items))
 
-    def _gather(self, passes: Iterator[list[Line]]) -> list[Any]:
+    def _gather(self, passes: Iterator[list[Line]]) -> Part[list[Any]]:
         self._begin()
         try:
-            self._collect(passes)
+            yield from self._collect(passes)
         finally:
             self.errors += self._failed()
         self._stop_clock()
@@ -194,10 +228,13 @@ class Run:
         self._clear()
         return results
 
-    def _collect(self, passes: Iterator[list[Line]]) -> None:
+    def _collect(self, passes: Iterator[list[Line]]) -> Part[None]:
         results, outputs = self._results, self._outputs
         several = len(self._program.sinks) > 1
         for sink, item in self._travel.drive(passes):
+            if sink is None:
+                yield item
+                continue
             results.append(item)
             if several:
                 outputs[sink].append(item)

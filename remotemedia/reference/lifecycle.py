@@ -6,12 +6,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import NodeError, settle
+from remotemedia.reference.awaiting import wait_for
 from remotemedia.returns import refuse_lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from remotemedia._core.node import Claims, NodeContext
+    from remotemedia.reference.awaiting import Part
     from remotemedia.reference.steps import Step
 
 logger = logging.getLogger("remotemedia")
@@ -33,11 +35,11 @@ class Lifecycle:
         self._debug = logger.isEnabledFor(logging.DEBUG)
         self.failures: list[BaseException] = []
 
-    def initialize(self, step: Step, context: NodeContext) -> None:
+    def initialize(self, step: Step, context: NodeContext) -> Part[None]:
         """Initialize the node that comes next."""
         self.log("initialize", step)
         self._started += 1  # before the call: one that failed half-way is cleaned up too
-        self._call(step, "initialize", context)
+        yield from self._call(step, "initialize", context)
 
     def bind(self) -> None:
         """Look up what is called per item, once all nodes are initialized."""
@@ -47,7 +49,7 @@ class Lifecycle:
             except Exception as error:
                 raise NodeError.of(error, node_id=step.id, node_type=step.type, phase="initialize") from error
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> Part[None]:
         """Clean up what was initialized, in reverse."""
         while self._started:
             self._started -= 1  # before anything can raise: never twice
@@ -55,15 +57,16 @@ class Lifecycle:
             try:
                 self.log("cleanup", step)
             finally:
-                self._call(step, "cleanup")
+                yield from self._call(step, "cleanup")
 
-    def release(self) -> None:
+    def release(self) -> Part[None]:
         """Let go of all nodes and items."""
         self._claims.release()
         for step in self._steps:
             step.release()
+        yield from ()
 
-    def persist(self, *actions: Callable[[], None]) -> None:
+    def persist(self, *actions: Callable[[], Part[None]]) -> Part[None]:
         """Run `actions` to their end, whatever is raised meanwhile, be it a second Ctrl-C between two lines (R07).
 
         An action that is begun again goes on where it was interrupted.
@@ -71,7 +74,7 @@ class Lifecycle:
         while True:
             try:
                 for action in actions:
-                    action()
+                    yield from action()
                 return
             except BaseException as failure:
                 self.failures.append(failure)
@@ -86,12 +89,15 @@ class Lifecycle:
         if self._debug:
             logger.debug("%s node %r (%s)", phase, step.id, step.type)
 
-    def _call(self, step: Step, phase: str, *args: Any) -> None:
+    def _call(self, step: Step, phase: str, *args: Any) -> Part[None]:
         """Call a method that a node need not have, and that returns nothing."""
         try:
             method = getattr(step.node, phase, None)
             if method is not None:
-                refuse_lazy(step.node, phase, method(*args))
+                given = method(*args)
+                if phase in step.traits.awaits:
+                    given = yield from wait_for(step.node, phase, given)
+                refuse_lazy(step.node, phase, given)
         except Exception as error:
             raise NodeError.of(error, node_id=step.id, node_type=step.type, phase=phase) from error
 

@@ -15,6 +15,7 @@ from remotemedia.traits import Traits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from remotemedia.reference.awaiting import Part
     from remotemedia.reference.graph import Graph, Scopes
     from remotemedia.reference.plan import Plan
 
@@ -220,20 +221,23 @@ class Step:
         return item
 
 
-Line = tuple[Inlet | None, list[Step]]
+Line = tuple[Inlet | None, Any]
 """Plain steps that follow each other, each fed by the one before it and feeding nothing else: an item waits nowhere
-between them; with the inlet of the first. Or a single step that is not plain, with None."""
+between them; a list, with the inlet of the first. Or a list of a single step that is not plain, with None. Or an
+`Await`, with None: it comes before the scope goes on."""
 
 
 def in_lines(steps: list[Step]) -> list[Line]:
     """Return `steps`, in their order, as lines."""
     lines: list[Line] = []
+    line: list[Step] = []
     before: Step | None = None
     for step in steps:
         if before is not None and None is not before.inlet and before.targets == [step.inlet]:
-            lines[-1][1].append(step)
+            line.append(step)
         else:
-            lines.append((step.inlet, [step]))
+            line = [step]
+            lines.append((step.inlet, line))
         before = step
     return lines
 
@@ -274,10 +278,11 @@ class Program:
         self.flushers = [step for step in self.steps if step.traits.flushes]
         self.producers = [step for step in self.steps if step.traits.produces]
 
-    def drop_items(self) -> None:
+    def drop_items(self) -> Part[None]:
         """Forget every item that is on its way."""
         for step in self.steps + self.outlets:
             step.drop_items()
+        yield from ()
 
     def connections(self) -> dict[str, dict[str, int]]:
         """Return the counts of the connections (R14), in manifest order."""
@@ -326,7 +331,7 @@ def lay_out(plan: Plan, nodes: list[Any], timed: bool) -> Program:
         if specs[u].is_output_node is True and not step.sink:
             taps.append(Tap(step.id))
             step.targets.append(taps[-1])
-        special = u in scopes.members or joins[u] or step.copies
+        special = u in scopes.members or joins[u] or step.copies or "process" in step.traits.awaits
         if not special and all(type(target) is Inlet for target in step.targets):
             step.inlet = step.inlets[0]
     return Program(graph, at, scopes, taps)

@@ -11,24 +11,26 @@ stream are the same passes, consumed differently.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import InputError, NodeError, SessionClosedError, detach
 from remotemedia.items import refusal
+from remotemedia.reference.awaiting import Await, wait_for
 from remotemedia.reference.graph import RUN
 from remotemedia.reference.lifecycle import raise_any
-from remotemedia.returns import NO_ITEM, emitted_many, refuse_lazy, series
+from remotemedia.returns import NO_ITEM, async_series, emitted_many, refuse_lazy, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from remotemedia.reference.awaiting import Part
     from remotemedia.reference.lifecycle import Lifecycle
     from remotemedia.reference.steps import Line, Program, Step
 
 END = object()
-Emission = tuple[str, Any]  # sink id, item
+Emission = tuple[str | None, Any]  # sink id and item; None and an `Await`
 OnError = Callable[[NodeError | InputError], object]
 
 
@@ -40,25 +42,46 @@ class Call:
         self.phase = phase
         self.item = item
         self.emitted = False
-        self.iterator: Iterator[Any] | None = None  # None until the node has been called
+        self.iterator: Any = None  # None until the node has been called
+        self._streams = phase in step.traits.streams
 
-    def start(self) -> None:
-        """Call the node; what it gives comes from `pull`, which ends with `END`."""
+    def start(self) -> Any:
+        """Call the node; return what it gives, or the `Await` for it."""
         step = self.step
         if self.phase == "process":
             if step.copies:
                 self.item = self._copy()
             given = step.process(self.item)
+        else:
+            given = step.timed(getattr(step.node, self.phase))()
+        return Await(step.node, self.phase, given) if self.phase in step.traits.awaits else given
+
+    def open(self, given: Any) -> None:
+        """Take what the node gave as the items that come from `pull`."""
+        step = self.step
+        if self._streams:
+            self.iterator = async_series(step.node, self.phase, given)
+            return
+        if self.phase == "process":
             if step.traits.many and given is not None:
                 given = emitted_many(step.node, given)
             elif not step.traits.many:
                 given = (given,)
-        else:
-            given = step.timed(getattr(step.node, self.phase))()
-            if given is not None or self.phase == "produce":
-                given = series(step.node, self.phase, given)
+        elif given is not None or self.phase == "produce":
+            given = series(step.node, self.phase, given)
         self.iterator = iter(() if given is None else given)
-        self.pull = step.timed(partial(next, self.iterator, END))
+        self._pull = step.timed(partial(next, self.iterator, END))
+
+    def pull(self) -> Any:
+        """Return the next item or `END`, or the `Await` for it."""
+        return Await(self.iterator, "__anext__", self.iterator.__anext__()) if self._streams else self._pull()
+
+    def close(self) -> Part[None]:
+        """Close what the node gave, if it can be closed."""
+        if hasattr(self.iterator, "close"):
+            self.iterator.close()
+        elif hasattr(self.iterator, "aclose"):
+            yield from wait_for(self.step.node, "aclose", self.iterator.aclose())
 
     def _copy(self) -> Any:
         self.phase = "copy"
@@ -98,7 +121,7 @@ class Travel:
         self.stopping = False
 
     def drive(self, passes: Iterator[list[Line]]) -> Iterator[Emission]:
-        """Make one pass after the other; give what the sinks emit.
+        """Make one pass after the other; give what the sinks emit, and what is to be awaited.
 
         While a scope inside a scope is run, the rest of the outer one waits on `suspended`.
         """
@@ -108,6 +131,9 @@ class Travel:
             while True:
                 for inlet, line in lines:
                     if inlet is None:  # not plain
+                        if isinstance(line, Await):
+                            yield None, line
+                            continue
                         suspended.append(lines)
                         lines = self._visit(line[0])
                         break
@@ -145,17 +171,20 @@ class Travel:
         """Call a node that is not plain; for each of its outputs give the lines of the scope that it opens."""
         for item in step.arrivals():
             call = Call(step, "process", item)
-            while (output := self._next(call)) is not None:
+            while (output := (yield from as_lines(self._next(call)))) is not None:
                 for target in step.targets:
                     target.put(output)
                 yield from self._program.scopes[step.position]
 
-    def inputs(self, items: Iterator[Any], first: int = 0) -> Iterator[list[Line]]:
+    def inputs(self, items: Any, first: int = 0) -> Iterator[list[Line]]:
         """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
         sources, scope = self._program.inputs, self._program.scopes[RUN]
         self._origin = self.items_in - first
         self._flushing = False
-        for item in items:
+        for item in items if hasattr(items, "__next__") else awaited_items(items):
+            if type(item) is Await:
+                yield [(None, item)]
+                continue
             self.items_in += 1
             if type(item) in NO_ITEM:
                 raise_any(self._refusal(item))
@@ -182,15 +211,15 @@ class Travel:
             self._lifecycle.log("flush", step)
             yield from self._below(Call(step, "flush"))
 
-    def close_calls(self) -> None:
+    def close_calls(self) -> Part[None]:
         """Close all calls in flight, innermost first."""
         while self._calls:
-            self._close_innermost()
+            yield from self._close_innermost()
 
     def _below(self, call: Call) -> Iterator[list[Line]]:
         """For each item of `call` give the passes below its node: the scope that it opens, then those around it."""
         step, program = call.step, self._program
-        while (output := self._next(call)) is not None:
+        while (output := (yield from as_scopes(self._next(call)))) is not None:
             for target in step.targets:
                 target.put(output)
             scope: int | None = step.position
@@ -198,7 +227,7 @@ class Travel:
                 yield program.scopes[scope]
                 scope = program.outer[scope]
 
-    def _next(self, call: Call) -> Any:
+    def _next(self, call: Call) -> Part[Any]:
         """Return the next item of `call`; None at its end, or if it failed and the run goes on."""
         step, item = call.step, None
         while item is None:
@@ -207,14 +236,22 @@ class Travel:
             try:
                 if call.iterator is None:
                     self._calls.append(call)
-                    call.start()
+                    given = call.start()
+                    if isinstance(given, Await):
+                        yield given
+                        given = given.outcome()
+                    call.open(given)
+                    del given
                 item = call.pull()
+                if isinstance(item, Await):
+                    yield item
+                    item = item.outcome(END)
                 if item is not END:
                     refuse_lazy(step.node, call.phase, item)
             except BaseException as error:
                 self._count_failure(call)
                 raise_any(self._verdict(step, call.phase, error, call.item))
-                self._close_innermost()
+                yield from self._close_innermost()
                 return None
         if item is END:
             del self._calls[-1]
@@ -224,12 +261,12 @@ class Travel:
         self._count_output(call)
         return item
 
-    def _close_innermost(self) -> None:
+    def _close_innermost(self) -> Part[None]:
         """Close the iterator of the innermost call in flight; what it raises counts as a cleanup error (R11)."""
         call = self._calls[-1]
         del self._calls[-1]
         try:
-            getattr(call.iterator, "close", lambda: None)()
+            yield from call.close()
         except Exception as error:
             failure = NodeError.of(error, node_id=call.step.id, node_type=call.step.type, phase="cleanup")
             self._lifecycle.failures.append(failure)
@@ -295,6 +332,38 @@ class Travel:
             return
         index = error.item_index
         self.failures.append(((index is None, index or 0, rank), error))
+
+
+def awaited_items(items: Any) -> Iterator[Any]:
+    """Give the items of an async iterator, before each the `Await` for it."""
+    while True:
+        waiting = Await(items, "__anext__", items.__anext__())
+        yield waiting
+        item = waiting.outcome(END)
+        if item is END:
+            return
+        yield item
+        del item, waiting
+
+
+def as_lines(part: Part[Any]) -> Generator[Line, None, Any]:
+    """Return the value of `part`; what it awaits is given as lines, which `Travel.drive` knows from others."""
+    while True:
+        try:
+            waiting = next(part)
+        except StopIteration as end:
+            return end.value
+        yield None, waiting
+
+
+def as_scopes(part: Part[Any]) -> Generator[list[Line], None, Any]:
+    """Return the value of `part`; what it awaits is given as scopes of one line."""
+    while True:
+        try:
+            waiting = next(part)
+        except StopIteration as end:
+            return end.value
+        yield [(None, waiting)]
 
 
 def closed() -> SessionClosedError:

@@ -144,24 +144,6 @@ def test_r37_emits_many_takes_any_iterable(driver):
     assert "emits" in str(error)
 
 
-def test_async_nodes_are_refused_at_plan_time_by_name(driver):
-    made = []
-
-    class Later(rm.NodeExecutor):
-        def initialize(self, context):
-            made.append(1)
-
-        async def process(self, item):
-            return item
-
-    driver.register(Later=Later)
-    error = driver.run(chain(node("a", "Later"), node("b", "Later")), [1]).error
-    assert isinstance(error, rm.ManifestError)
-    assert len(error.errors) == 2
-    assert "'a'" in str(error)
-    assert made == []
-
-
 def test_a_node_without_the_base_class_is_accepted(driver):
     class Duck:
         def process(self, item):

@@ -97,16 +97,6 @@ def test_a_producer_takes_no_connection(log):
     assert "'p'" in fault(tellers(log, a=Tell, p=(Source, {}, "xy")), "a->p")[0].message
 
 
-def test_async_nodes_are_refused_by_name():
-    class Later(NodeExecutor):
-        async def process(self, item):
-            return item
-
-    errors = fault({"a": Later, "b": Later}, "a->b")
-    assert [error.path for error in errors] == ["$.nodes[0]", "$.nodes[1]"]
-    assert "async" in errors[0].message
-
-
 # --- flush ---
 
 
