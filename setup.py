@@ -15,7 +15,22 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-MODULES = ("node", "nodes", "graph", "jsonscan", "spelling", "plan", "counts", "run", "engine", "session", "aio")
+MODULES = (
+    "node",
+    "nodes",
+    "graph",
+    "jsonscan",
+    "spelling",
+    "plan",
+    "cuts",
+    "counts",
+    "run",
+    "window",
+    "overlap",
+    "engine",
+    "session",
+    "aio",
+)
 DEBUG = os.environ.get("REMOTEMEDIA_DEBUG") == "1"
 COVERAGE = os.environ.get("REMOTEMEDIA_COVERAGE") == "1"
 MODE = "debug" if DEBUG else "coverage" if COVERAGE else "release"

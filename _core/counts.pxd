@@ -12,6 +12,7 @@ cdef enum:
 cdef class Counts:
     cdef int64_t* nodes           # [n][COLUMNS]
     cdef int64_t* edges           # [m] delivered, of the connections into joins and merges
+    cdef int64_t* lost            # [m] dropped
     cdef readonly int64_t items_in
     cdef readonly int64_t refused
     cdef readonly int64_t duration_ns

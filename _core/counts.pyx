@@ -10,10 +10,11 @@ cdef Counts make_counts(Plan plan, bint timed):
     """Return counts of zero for runs of `plan`."""
     cdef Counts counts = Counts.__new__(Counts)
     cdef Py_ssize_t size = <Py_ssize_t> COLUMNS * plan.graph.node_count
-    counts.nodes = <int64_t*> PyMem_Calloc(size + plan.graph.connection_count, sizeof(int64_t))
+    counts.nodes = <int64_t*> PyMem_Calloc(size + 2 * plan.graph.connection_count, sizeof(int64_t))
     if counts.nodes is NULL:
         raise MemoryError
     counts.edges = counts.nodes + size
+    counts.lost = counts.edges + plan.graph.connection_count
     counts.plan = plan
     counts.timed = timed
     return counts
@@ -30,7 +31,7 @@ cdef class Counts:
 
     cdef int subtract(self, Counts before) except -1:
         cdef Py_ssize_t i
-        for i in range(<Py_ssize_t> COLUMNS * self.plan.graph.node_count + self.plan.graph.connection_count):
+        for i in range(<Py_ssize_t> COLUMNS * self.plan.graph.node_count + 2 * self.plan.graph.connection_count):
             self.nodes[i] -= before.nodes[i]
         self.items_in -= before.items_in
         self.refused -= before.refused
@@ -42,7 +43,7 @@ cdef class Counts:
         cdef PipelineGraph graph = self.plan.graph
         cdef int u, v, k
         cdef int64_t* row
-        cdef int64_t came, taken
+        cdef int64_t came, taken, lost
         cdef dict nodes = {}
         cdef list connections = [None] * graph.connection_count
         for u in range(graph.node_count):
@@ -58,9 +59,10 @@ cdef class Counts:
             came = row[0] + row[1] + row[2]
             for k in range(graph.in_heads[v], graph.in_heads[v + 1]):
                 taken = self.edges[graph.in_edges[k]] if self.plan.gathers[v] else came
+                lost = self.lost[graph.in_edges[k]]
                 connections[graph.in_edges[k]] = (
                     f"{graph.ids[graph.in_tails[k]]}->{graph.ids[v]}",
-                    {"sent": taken, "delivered": taken, "dropped": 0},
+                    {"sent": taken + lost, "delivered": taken, "dropped": lost},
                 )
         return {
             "nodes": nodes,

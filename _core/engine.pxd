@@ -3,10 +3,10 @@
 from libc.stdint cimport int64_t
 
 from remotemedia._core.plan cimport Step
-from remotemedia._core.run cimport RunState
+from remotemedia._core.overlap cimport OverlapState
 
 
-cdef class Run(RunState):
+cdef class Run(OverlapState):
     cpdef object execute(self, object items)
     cpdef object result(self)
     cpdef object take_result(self)
@@ -29,4 +29,5 @@ cdef class Run(RunState):
     cdef object take_results(self)
     cdef object take_output(self)
     cdef int abandoned(self) except -1
+    cdef object land(self, Step* step)
     cdef int failed_pass(self, int u, str phase, object error) except -1

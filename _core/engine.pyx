@@ -28,14 +28,15 @@ from remotemedia._core.capi cimport PyGen_Type, PyIter_Next, is_lazy, raise_agai
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
+from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER, OverlapState
 from remotemedia._core.plan cimport (
-    ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END, FETCH,
-    ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, PASS, PUSH, PUT, SOURCE, TAKE, TAP, Branch,
-    Plan, Step, fingerprint, make_plan,
+    ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, BARRIER, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END,
+    END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
+    OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
     FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
-    STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED, RunState,
+    STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED,
 )
 
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
@@ -75,7 +76,7 @@ cdef inline object take(list waiting, int edge):
 
 
 @cython.final
-cdef class Run(RunState):
+cdef class Run(OverlapState):
     """One run, or one session: from the nodes' `initialize` to their `cleanup`.
 
     `drive` keeps the order of contract §2 and the counts of R14.
@@ -113,7 +114,9 @@ cdef class Run(RunState):
                         now = perf_counter_ns()
                         if timing is not NULL:
                             timing.time_ns += now - then
-                        timing = steps + call_at[step.node] if op >= COPY else NULL
+                        timing = NULL
+                        if op >= COPY and op != OFFLOAD and op != OFFLOAD_MANY:  # these are timed where they are made
+                            timing = steps + call_at[step.node]
                         then = now
                     resumed = False
 
@@ -167,16 +170,27 @@ cdef class Run(RunState):
                                 return self.suspend(step, timing, then, None)
                         if self.feed == FEED_LIST:
                             if self.cursor_at >= PySequence_Fast_GET_SIZE(self.source):
-                                return 0
+                                if self.windows is None:
+                                    return 0
+                                self.fed_out = True
+                                step = steps + self.plan.schedule_at
+                                continue
                             item = <object> PySequence_Fast_GET_ITEM(self.source, self.cursor_at)
                             self.cursor_at += 1
                         elif self.feed == FEED_ASYNC:
                             item = None
                             status = self.draw(self.source, -1)
                             if status == SUSPENDED:
+                                if self.windows is not None and self.set_aside():
+                                    step = steps + self.pc
+                                    continue
                                 return self.suspend(step, timing, then, None)
                             if status == 0:
-                                return 0
+                                if self.windows is None:
+                                    return 0
+                                self.fed_out = True
+                                step = steps + self.plan.schedule_at
+                                continue
                             item = self.take_outcome()
                         else:
                             item = None  # the last one is not kept alive while the input makes the next
@@ -184,9 +198,14 @@ cdef class Run(RunState):
                             if found is NULL:
                                 if PyErr_Occurred():
                                     raise_again()
-                                return 0
+                                if self.windows is None:
+                                    return 0
+                                self.fed_out = True
+                                step = steps + self.plan.schedule_at
+                                continue
                             item = steal(found)
-                        self.index += 1
+                        self.fed += 1
+                        self.index = self.fed
                         self.items_in += 1
                         if item is None or is_lazy(item):
                             self.refuse(item)
@@ -348,6 +367,46 @@ cdef class Run(RunState):
                     elif op == JOIN:
                         item = self.gather(step)
                         step = steps + step.skip if item is None else step + 1
+                    elif op == SCHEDULE:
+                        item = None
+                        status = self.schedule()
+                        if status == CHOICE_GO_ON:
+                            item = self.carried
+                            self.carried = None
+                            step = steps + self.pc
+                        elif status == CHOICE_LAND:
+                            step = steps + self.pc
+                            item = self.landed.given  # if the call failed: for the text of the error
+                            item = self.land(step)
+                            step = steps + step.skip if item is None and not step.active else step + 1
+                        elif status == CHOICE_FEED:
+                            if self.feed == FEED_NONE:
+                                return 0
+                            step = steps
+                        elif status == CHOICE_OVER:
+                            return 0
+                        elif status == SUSPENDED:
+                            return self.suspend(step, NULL, 0, None)
+                        else:
+                            self.pc = <int> (step - steps)
+                            return 1
+                    elif op == OFFLOAD or op == OFFLOAD_MANY:
+                        self.offload(step, item)
+                        item = None
+                        step = steps + self.pc
+                    elif op == POST:
+                        self.post(step, item)
+                        step += 1
+                    elif op == HANDOVER:
+                        self.leave(step.arg, step.skip)
+                        item = None
+                        step = steps + self.pc
+                    elif op == BARRIER:
+                        self.wait_at_barrier(step)
+                        step = steps + self.pc
+                    elif op == END_OF_PASS:
+                        self.end_pass()
+                        step = steps + self.pc
                     elif op == COPY:
                         item = copy.deepcopy(item)
                         if item is None:
@@ -363,7 +422,13 @@ cdef class Run(RunState):
                 if timing is not NULL:
                     timing.time_ns += perf_counter_ns() - then
                     timing = NULL
-                step = steps + self.fault(<int> (step - steps), error, item)
+                try:
+                    step = steps + self.fault(<int> (step - steps), error, item)
+                except Exception as final:
+                    if not self.holds(final):
+                        raise
+                    self.hold(final, False)
+                    step = steps + self.pc
                 item = None
                 if self.closing:  # of what the failed call left open
                     return self.suspend(step, NULL, 0, None)
@@ -389,26 +454,52 @@ cdef class Run(RunState):
             self.begin_await(step.node, "process", steal(found))
         return self.go_on()
 
+    cdef object land(self, Step* step):
+        """Take what an overlapping call gave; of a many-node, begin to draw from it."""
+        self.landed = None  # it is the frame of the pass under way, too
+        step.time_ns += self.frame.elapsed_ns
+        if step.op == OFFLOAD_MANY:
+            self.inputs[step.node] = self.frame.given
+        self.frame.given = None
+        item = self.frame.item
+        self.frame.item = None
+        if self.frame.error is not None:
+            error = self.frame.error
+            self.frame.error = None
+            raise error
+        if item is None:
+            step.filtered += 1
+            if step.op == OFFLOAD_MANY:
+                self.inputs[step.node] = None
+        elif step.op == OFFLOAD_MANY:
+            self.open_call(step, item)
+            return None
+        elif is_lazy(item):
+            raise lazy_error(<object> step.instance, "process", item)
+        else:
+            step.passed += 1
+        return item
+
     cdef object next_merged(self, Step* step):
         """The next item queued for a merge, in the order of its connections; None when all are through."""
         cdef Plan plan = self.plan
         cdef int number = step.arg
-        cdef int edge
+        cdef int place
         cdef list queue
         while self.branch_at[number] < plan.branch_heads[number + 1]:
-            edge = plan.branches[self.branch_at[number]].edge
-            queue = self.queues[edge]
-            if self.heads[edge] < len(queue):
+            place = plan.branches[self.branch_at[number]].place
+            queue = self.queues[place]
+            if self.heads[place] < len(queue):
                 self.budget -= 1
                 if self.budget < 0:
                     self.tick()
-                item = queue[self.heads[edge]]
-                queue[self.heads[edge]] = None  # it lives as long as its pass
-                self.heads[edge] += 1
-                self.delivered[edge] += 1
+                item = queue[self.heads[place]]
+                queue[self.heads[place]] = None  # it lives as long as its pass
+                self.heads[place] += 1
+                self.delivered[plan.branches[self.branch_at[number]].edge] += 1
                 return item
             queue.clear()
-            self.heads[edge] = 0
+            self.heads[place] = 0
             self.branch_at[number] += 1
         self.branch_at[number] = plan.branch_heads[number]
         return None
@@ -423,11 +514,11 @@ cdef class Run(RunState):
         cdef dict joined = {}
         cdef PyObject* item
         while branch < end:
-            item = PyList_GET_ITEM(waiting, branch.edge)
+            item = PyList_GET_ITEM(waiting, branch.place)
             if <object> item is None:
                 missing += 1
             else:
-                PyList_SET_ITEM(waiting, branch.edge, None)
+                PyList_SET_ITEM(waiting, branch.place, None)
                 Py_INCREF(None)
                 PyDict_SetItem(joined, branch.key, steal(item))
                 self.delivered[branch.edge] += 1
@@ -482,7 +573,7 @@ cdef class Run(RunState):
         """Start an input: items, or None for the producers."""
         self.begin_call()
         self.streaming = streaming
-        self.index = -1
+        self.index = self.fed = -1
         self.flush_at = 0
         if items is None:
             self.stage = STAGE_PRODUCE
@@ -490,7 +581,7 @@ cdef class Run(RunState):
             self.pc = -1
             return 0
         self.stage = STAGE_ITEMS
-        self.pc = 0
+        self.pc = 0 if self.windows is None else self.plan.schedule_at
         if type(items) is list or type(items) is tuple:
             self.feed = FEED_LIST
             self.source = items
@@ -503,8 +594,9 @@ cdef class Run(RunState):
     cdef int start_flush(self) except -1:
         self.stage = STAGE_FLUSH
         self.feed = FEED_NONE
+        self.fed_out = False
         self.flush_at = 0
-        self.index = -1
+        self.index = self.fed = -1
         return 0
 
     cdef int next_pass(self) except -1:
@@ -517,6 +609,8 @@ cdef class Run(RunState):
         while self.stage != STAGE_IDLE:
             phase = "produce" if self.stage == STAGE_PRODUCE else "flush"
             nodes = self.plan.producers if self.stage == STAGE_PRODUCE else self.plan.flushers
+            if self.windows is not None and self.goes_through_first(self.generator is None and self.pending is None):
+                return 1
             if self.flush_at == len(nodes):
                 if self.stage == STAGE_PRODUCE:
                     self.start_flush()
@@ -538,7 +632,13 @@ cdef class Run(RunState):
             try:
                 status = self.draw_pass(u, phase)
             except BaseException as error:
-                self.failed_pass(u, phase, error)
+                try:
+                    self.failed_pass(u, phase, error)
+                except Exception as final:
+                    if not self.holds(final):
+                        raise
+                    self.hold(final, True)
+                    return 1
                 if self.closing:
                     return SUSPENDED
                 continue
@@ -546,20 +646,23 @@ cdef class Run(RunState):
                 if self.timed:
                     step.time_ns += perf_counter_ns() - began
             if status == SUSPENDED:
-                return SUSPENDED
+                return 1 if self.windows is not None and self.set_aside() else SUSPENDED
             item = self.take_outcome()
             if status == 0:
                 self.generator = None
                 self.flush_at += 1
             elif item is not None:
                 if self.stage == STAGE_PRODUCE:
-                    self.index += 1
+                    self.fed += 1
                     self.items_in += 1
                     step.passed += 1
                 else:
                     step.flushed += 1
+                self.index = self.fed
                 self.carried = item
                 self.pc = self.plan.entry[u]
+                if self.windows is not None:
+                    self.enter_program(u)
                 return 1
         return 0
 
@@ -610,7 +713,8 @@ cdef class Run(RunState):
     cdef int failed_pass(self, int u, str phase, object error) except -1:
         """Take in what a flush or a producer raised: the first ends the run, the second is under the policy."""
         if self.stage == STAGE_PRODUCE:
-            self.index += 1
+            self.fed += 1
+            self.index = self.fed
             self.items_in += 1
             self.steps[self.plan.call_at[u]].failed += 1
         if not isinstance(error, Exception):
@@ -657,9 +761,9 @@ cdef class Run(RunState):
         self.feed = FEED_LIST
         self.source = [item]
         self.cursor_at = 0
-        self.index = self.next_call - 1
+        self.index = self.fed = self.next_call - 1
         self.next_call += 1
-        self.pc = 0
+        self.pc = 0 if self.windows is None else self.plan.schedule_at
         return 0
 
     cdef int begin_flush(self) except -1:
@@ -749,6 +853,7 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     cdef PipelineGraph graph = blueprint.graph
     cdef int n = graph.node_count
     cdef int m = graph.connection_count
+    cdef int places
     cdef list factories = blueprint.factories
     cdef list nodes = [None] * n
     cdef Plan plan = blueprint.plan
@@ -787,24 +892,30 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     if run.steps is NULL:
         raise MemoryError
     memcpy(run.steps, plan.steps, plan.step_count * sizeof(Step))
-    run.waiting = [None] * m
+    places = plan.slot_count  # as many as there are connections, and more where calls overlap
+    run.waiting = [None] * places
     run.pending_of = -1
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n
     if plan.gather_count:
-        run.delivered = <int64_t*> PyMem_Calloc(2 * m + plan.gather_count, sizeof(int64_t))
+        run.delivered = <int64_t*> PyMem_Calloc(m + places + plan.gather_count, sizeof(int64_t))
         if run.delivered is NULL:
             raise MemoryError
         run.heads = <Py_ssize_t*> (run.delivered + m)
-        run.branch_at = <int*> (run.heads + m)
+        run.branch_at = <int*> (run.heads + places)
         memcpy(run.branch_at, plan.branch_heads, plan.gather_count * sizeof(int))
         if plan.has_queues:
-            run.queues = [[] for _ in range(m)]
+            run.queues = [[] for _ in range(places)]
     for u in range(n):
         if not plan.fresh[u]:
             if run.claims is None:
                 run.claims = Claims()
             if not run.claims.take_one(nodes[u]):
                 raise in_use(f"node {bounded_repr(graph.ids[u])} ({blueprint.specs[u].node_type})")
+    if plan.is_cut:
+        run.lost = <int64_t*> PyMem_Calloc(m + 1, sizeof(int64_t))
+        if run.lost is NULL:
+            raise MemoryError
+        run.open_windows()
     return run

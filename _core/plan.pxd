@@ -25,6 +25,13 @@ cdef enum Op:
     TAP              # keep the item in the list of output node number `arg`
     EMIT             # hand the item out: this is a sink; `arg` is its output list, -1 if that is the results
     JUMP             # go to `arg`
+    # moving passes, where calls overlap (`cuts`)
+    SCHEDULE         # choose what goes on next
+    POST             # the item is to be handed out, when it is its turn; `arg` as for EMIT
+    HANDOVER         # the pass waits at cut `arg` for its turn, and goes on at `skip`
+    BARRIER          # the pass waits until there is none in the loops of barrier `arg`, and goes on at `skip`
+    END_OF_PASS
+    # the rest of moving items
     JOIN             # item = the dict of join number `arg`
     MERGE            # item = the next one queued for merge number `arg`; none: go to `skip`
     COPY             # item = deepcopy(item)
@@ -37,10 +44,12 @@ cdef enum Op:
     NATIVE           # process_item of an extension type, through the C virtual table
     CALL             # a Python callable, by vectorcall
     ACALL            # the same; what it gives is awaited
+    OFFLOAD          # the same, beside the rest of the run: the pass waits at cut `arg`
     NATIVE_MANY      # from here on: giving an iterable that the next step, EACH, draws from
     CALL_MANY
     ACALL_MANY       # what it gives is awaited, and then drawn from
     AGEN             # giving an async iterator that the next step, AEACH, draws from
+    OFFLOAD_MANY     # the same, beside the rest of the run, as an iterable
 
 
 cdef enum Async:
@@ -72,7 +81,29 @@ cdef struct Step:
 cdef struct Branch:
     # one connection into a join or a merge
     int edge
+    int place               # where its items wait: `edge`, or the last of its places (`cuts`)
     PyObject* key           # join: id of the predecessor, owned by the graph's tuple
+
+
+cdef struct Cut:
+    # a node whose calls overlap; a pass is left behind it
+    int node
+    int step                # OFFLOAD
+    int head                # of the loop that it is in; -1 for the run
+    int behind              # the next cut in the same loop, -1 for none
+    int moves, moves_end    # what goes with the pass
+    int capacity            # most passes that wait for a call
+    int calls               # most calls at the same time
+    int overflow            # Overflow of `window`
+    bint threaded           # calls are made in threads, else awaited in tasks
+    bint streams            # process is an async generator
+    int edge                # the one connection into the node, -1 if there is none or more
+
+
+cdef struct Move:
+    # an item that waits on a connection which leads over a cut
+    int source, target      # its place before and behind the cut
+    bint queued             # there are many: it leads into a merge
 
 
 cdef class Plan:
@@ -100,6 +131,21 @@ cdef class Plan:
     cdef bytearray has_initialize         # [n] whether the call would do anything
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
+
+    # where calls overlap: see `cuts`
+    cdef bint is_cut
+    cdef Cut* cuts                        # [cut_count] in the order of the program
+    cdef int cut_count
+    cdef Move* moves
+    cdef int slot_count                   # places where items wait on connections
+    cdef bint is_nested                   # there is a cut in a loop
+    cdef int first_cut, last_cut          # of those in no loop, -1 for none
+    cdef int* entry_cut                   # [n] cut behind which what a node flushes or produces begins, -1 for none
+    cdef int* entry_loop                  # [n] head of the loop in which it begins, -1 for the run
+    cdef dict outer_loops                 # head of a loop -> head of the loop around it, -1 for the run
+    cdef int schedule_at                  # step SCHEDULE
+    cdef int end_at                       # step END_OF_PASS
+    cdef list barriers                    # ranges of cuts
 
 
 cdef object fingerprint(object node)

@@ -23,15 +23,17 @@ from remotemedia._core.nodes cimport Counter, PassThrough
 from types import BuiltinMethodType
 
 from remotemedia._core import nodes as _nodes
+from remotemedia.beside import overlap_fault, overlap_of
 from remotemedia.errors import ManifestError, bounded_repr
 from remotemedia.plan_faults import fed_producer, unpaired_join
-from remotemedia.traits import check_nodes, fault_of, read_traits
+from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
 cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
-cdef tuple KIND = ("emits", "initialize", "process", "flush", "cleanup", "produce")
+cdef tuple KIND = ("emits", "max_concurrency", "initialize", "process", "flush", "cleanup", "produce")
+cdef tuple OVERFLOWS = ("block", "drop_oldest", "drop_newest", "error")  # in the order of window.Overflow
 cdef tuple ASYNC_BITS = (
     (AWAIT_INITIALIZE, "awaits", "initialize"), (AWAIT_CLEANUP, "awaits", "cleanup"), (AWAIT_FLUSH, "awaits", "flush"),
     (AWAIT_PRODUCE, "awaits", "produce"), (ITERATE_FLUSH, "streams", "flush"), (ITERATE_PRODUCE, "streams", "produce"),
@@ -89,6 +91,9 @@ cdef class Plan:
         PyMem_Free(self.call_at)
         PyMem_Free(self.branches)
         PyMem_Free(self.partial)
+        PyMem_Free(self.cuts)
+        PyMem_Free(self.moves)
+        PyMem_Free(self.entry_cut)
 
     def __len__(self):
         return self.step_count
@@ -157,6 +162,7 @@ cdef class Layout:
     cdef PipelineGraph graph
     cdef Scopes scopes
     cdef list specs, traits, nodes
+    cdef dict overlaps        # position -> Overlap, of the nodes whose calls overlap
     cdef int capacity
     cdef int* next_in_scope   # [n] the next node of the same scope, -1 at the end
     cdef int* first_in_scope  # [n + 1]
@@ -277,7 +283,8 @@ cdef class Layout:
         if loop < 0:
             nothing.append(at)
         if many:
-            at = self.add(AEACH if "process" in self.traits[u].streams else EACH, u, at, loop)
+            streams = "process" in self.traits[u].streams and u not in self.overlaps
+            at = self.add(AEACH if streams else EACH, u, at, loop)
             if loop < 0:
                 leaving.append(at)
             loop = at
@@ -326,6 +333,7 @@ cdef class Layout:
         plan.partial[number] = self.specs[u].join_missing == "partial"
         for k in range(graph.in_heads[u], graph.in_heads[u + 1]):
             plan.branches[self.branch_count].edge = graph.in_edges[k]
+            plan.branches[self.branch_count].place = graph.in_edges[k]
             plan.branches[self.branch_count].key = <PyObject*> graph.ids[graph.in_tails[k]]
             self.branch_count += 1
         self.gathers += 1
@@ -338,6 +346,8 @@ cdef class Layout:
         node = self.nodes[u]
         if self.traits[u].produces:
             return PRODUCER
+        if u in self.overlaps:
+            return OFFLOAD_MANY if self.traits[u].many else OFFLOAD
         if type(node) is PassThrough:
             return PASS
         if type(node) is Counter:
@@ -367,10 +377,53 @@ cdef bint is_native(object node) except -1:
     return type(node).process is NATIVE_PROCESS and getattr(node.process, "__self__", None) is node
 
 
-cdef object fault_at(PipelineGraph graph, list specs, list nodes, list traits, Scopes scopes, int u):
+cdef list connections_into(PipelineGraph graph, object connections, int u):
+    """The connections into node `u`, as the manifest has them."""
+    cdef int k
+    return [connections[graph.in_edges[k]] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
+
+
+cdef bint may_overlap(object spec, object node) except -1:
+    """Whether there is more to ask about calls beside each other."""
+    return (
+        spec.max_concurrency is not None or spec.isolation != "none"
+        or (type(node) not in BUILTIN_TYPES and hasattr(innermost(node), "max_concurrency"))
+    )
+
+
+cdef int set_overlap(Plan plan, dict overlaps, list traits) except -1:
+    """Cut the program, and let each cut know how its calls overlap."""
+    cdef PipelineGraph graph = plan.graph
+    cdef int k, u
+    from remotemedia._core.cuts import cut
+
+    cut(plan)
+    for k in range(plan.cut_count):
+        u = plan.cuts[k].node
+        overlap = overlaps[u]
+        plan.cuts[k].calls = overlap.calls
+        plan.cuts[k].capacity = overlap.capacity
+        plan.cuts[k].threaded = overlap.threaded
+        plan.cuts[k].overflow = OVERFLOWS.index(overlap.overflow)
+        plan.cuts[k].streams = "process" in traits[u].streams
+        plan.cuts[k].edge = -1
+        if graph.in_heads[u + 1] - graph.in_heads[u] == 1:
+            plan.cuts[k].edge = graph.in_edges[graph.in_heads[u]]
+        plan.is_async = plan.is_async or not overlap.threaded
+    return 0
+
+
+cdef object fault_at(
+    PipelineGraph graph, object blueprint, bint overflows, list specs, list nodes, list traits, Scopes scopes, int u
+):
     """The fault of node `u` that only the instances show, or None."""
     if type(nodes[u]) not in BUILTIN_TYPES:
         fault = fault_of(nodes[u], f"$.nodes[{u}]", node_name(graph, specs, u))
+        if fault is not None:
+            return fault
+    if overflows or may_overlap(specs[u], nodes[u]):
+        into = connections_into(graph, blueprint.connections, u)
+        fault = overlap_fault(u, node_name(graph, specs, u), specs[u], nodes[u], traits[u], into)
         if fault is not None:
             return fault
     before = [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
@@ -431,7 +484,8 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     check_nodes(spec_list, nodes)
     traits = [traits_of(node) for node in nodes]
     scopes = scopes_of(graph, spec_list, traits)
-    faults = [fault_at(graph, spec_list, nodes, traits, scopes, u) for u in range(n)]
+    overflows = any([given.overflow is not None for given in blueprint.connections])
+    faults = [fault_at(graph, blueprint, overflows, spec_list, nodes, traits, scopes, u) for u in range(n)]
     faults = [fault for fault in faults if fault is not None]
     if faults:
         raise ManifestError(faults)
@@ -494,8 +548,18 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     layout.traits = traits
     layout.nodes = nodes
     layout.output_index = output_index
+    layout.overlaps = {}
+    for u in range(n):
+        if may_overlap(spec_list[u], nodes[u]):
+            into = connections_into(graph, blueprint.connections, u)
+            overlap = overlap_of(spec_list[u], nodes[u], traits[u], into)
+            if overlap is not None:
+                layout.overlaps[u] = overlap
     layout.link_scopes()
     layout.write()
     plan.gather_count = layout.gathers
+    plan.slot_count = m
+    if layout.overlaps:
+        set_overlap(plan, layout.overlaps, traits)
     plan.stride = max(1, STRIDE // plan.step_count)
     return plan

@@ -6,6 +6,7 @@ from libc.stdint cimport int64_t
 from remotemedia._core.counts cimport Counts
 from remotemedia._core.node cimport Claims
 from remotemedia._core.plan cimport Plan, Step
+from remotemedia._core.window cimport Bell, Window
 
 
 cdef enum Policy:
@@ -62,7 +63,8 @@ cdef class RunState:
     cdef object source            # list, tuple or iterator of the input
     cdef Py_ssize_t cursor_at     # position in it, if a list
     cdef object input_item        # the item that several sources share
-    cdef int64_t index            # of the input item under way
+    cdef int64_t index            # of the item of the pass under way
+    cdef int64_t fed              # index of the item that was pulled or produced last
     cdef int64_t next_call        # index of the next `process` call of a session
     cdef int64_t budget           # passes left until signals are looked at
     cdef int flush_at             # position in plan.flushers or plan.producers
@@ -81,6 +83,11 @@ cdef class RunState:
     cdef bint on_loop             # the call under way can suspend, so that other tasks run
     cdef bint calls_closed        # nothing is in flight
     cdef object ended_by          # what the end that is under way is to raise
+
+    cdef list windows             # [cut_count] Window, where calls overlap; else None (`overlap`)
+    cdef Bell bell                # rings when a window can go on
+    cdef int64_t* lost            # [m] dropped on connections, where calls overlap
+    cdef list others              # what failed beside the error that ends the run
 
     cdef bint raw                 # the exception under way is no node's fault
     cdef list results
@@ -118,6 +125,7 @@ cdef class RunState:
     cdef int close_call(self, int u) except -1
     cdef int begin_outputs(self) except -1
     cdef int bind(self) except -1
+    cdef int bind_window(self, int u, Window window) except -1
     cdef int begin_call(self) except -1
     cdef int stop_clock(self) except -1
     cdef int end_call(self) except -1
@@ -130,6 +138,8 @@ cdef class RunState:
     cdef int clean_up(self) except -1
     cdef int clean_up_one(self, int u) except -1
     cdef int finish_closing(self) except -1
+    cdef int begin_overlap(self) except -1
+    cdef int close_windows(self) except -1
     cdef int close_generators(self) except -1
     cdef int close_one(self, int u, object iterator) except -1
     cdef int log(self, str phase, int u) except -1

@@ -27,9 +27,10 @@ from remotemedia._core.counts cimport COLUMNS, Counts, make_counts
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, PASS, PRODUCER,
-    Plan, Step, call_t, is_native, native_t,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, OFFLOAD,
+    OFFLOAD_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native, native_t,
 )
+from remotemedia._core.window cimport Window
 
 from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
 from remotemedia.items import refusal
@@ -60,6 +61,7 @@ cdef class RunState:
     def __dealloc__(self):
         PyMem_Free(self.steps)
         PyMem_Free(self.delivered)
+        PyMem_Free(self.lost)
 
     # --- the life of the nodes -------------------------------------------------------------------------------------------
 
@@ -122,6 +124,9 @@ cdef class RunState:
             step.instance = <PyObject*> self.nodes[u]
             if step.op == PASS or step.op == COUNT or step.op == PRODUCER:
                 continue
+            if step.op == OFFLOAD or step.op == OFFLOAD_MANY:
+                self.bind_window(u, self.windows[step.arg])
+                continue
             if self.plan.fresh[u]:
                 step.native = process_item_of(self.nodes[u])
                 continue
@@ -149,6 +154,14 @@ cdef class RunState:
                 step.call = <call_t> PyObject_Vectorcall
         return 0
 
+    cdef int bind_window(self, int u, Window window) except -1:
+        """Give a window the function that its workers call."""
+        try:
+            window.function = self.nodes[u].process
+        except Exception as error:
+            raise self.node_error(u, "initialize", error, None, None)
+        return 0
+
     cpdef object end(self, object error):
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
         if self.ended:
@@ -169,6 +182,8 @@ cdef class RunState:
         self.stop_clock()
         if self.claims is not None:
             self.claims.give_back()
+        if self.others and isinstance(error, NodeError):
+            error.others += self.others
         failures, self.failures = self.failures, []
         if failures:
             try:
@@ -253,6 +268,8 @@ cdef class RunState:
         """Close the calls of many-nodes in progress, innermost first, and forget all items in flight (R11)."""
         cdef Step* step
         cdef int pc
+        if self.windows is not None and self.close_windows() == SUSPENDED:
+            return SUSPENDED
         self.source = None
         self.input_item = None
         self.carried = None
@@ -277,7 +294,7 @@ cdef class RunState:
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
-            for pc in range(self.plan.graph.connection_count):
+            for pc in range(self.plan.slot_count):
                 (<list> self.queues[pc]).clear()
                 self.heads[pc] = 0
             for pc in range(self.plan.gather_count):
@@ -306,6 +323,14 @@ cdef class RunState:
         except Exception as failure:
             self.failures.append(self.node_error(u, "cleanup", failure, None, None))
         return self.finish_closing() if self.closing else 0
+
+    cdef int close_windows(self) except -1:
+        """Let go of passes that were left; see `overlap`."""
+        return 0
+
+    cdef int begin_overlap(self) except -1:
+        """Begin a call where calls of nodes overlap; see `overlap`."""
+        return 0
 
     # --- waiting ---------------------------------------------------------------------------------------------------------
     #
@@ -396,6 +421,8 @@ cdef class RunState:
         """Ask the call that is running, in whichever thread, to end with SessionClosedError."""
         self.stop_asked = True
         self.budget = -1
+        if self.bell is not None:
+            self.bell.ring(True)
 
     cdef int tick(self) except -1:
         """Look at signals and at `stop`, and let other threads run; none of it is a node's fault."""
@@ -490,6 +517,8 @@ cdef class RunState:
         self.dropped = 0
         self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
         self.begin_outputs()
+        if self.windows is not None:
+            self.begin_overlap()
         self.began_ns = perf_counter_ns()
         return 0
 
@@ -564,6 +593,8 @@ cdef class RunState:
             row += COLUMNS
         if plan.gather_count:
             memcpy(counts.edges, self.delivered, plan.graph.connection_count * sizeof(int64_t))
+        if self.lost is not NULL:
+            memcpy(counts.lost, self.lost, plan.graph.connection_count * sizeof(int64_t))
         return 0
 
 

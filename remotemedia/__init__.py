@@ -17,6 +17,7 @@ _HOMES = {
     "remotemedia.aio": ("AsyncSession", "AsyncStream"),
     "remotemedia.errors": (
         "EventLoopError",
+        "QueueFullError",
         "InputError",
         "ManifestError",
         "ManifestIssue",
@@ -58,6 +59,7 @@ __all__ = [
     "NodeSpec",
     "Pipeline",
     "PipelineGraph",
+    "QueueFullError",
     "RegistryError",
     "RemoteMediaError",
     "Session",
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         ManifestIssue,
         ManifestWarning,
         NodeError,
+        QueueFullError,
         RegistryError,
         RemoteMediaError,
         SessionBusyError,

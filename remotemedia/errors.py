@@ -121,6 +121,10 @@ class EventLoopError(RemoteMediaError, RuntimeError):
     """A call that needs an event loop of its own was made inside a running one."""
 
 
+class QueueFullError(RemoteMediaError, RuntimeError):
+    """An item met as many waiting as its connection takes (``capacity``), and ``overflow`` is ``"error"``."""
+
+
 def in_use(node: str) -> SessionBusyError:
     """Return the error for a node instance that is in another run."""
     return SessionBusyError(

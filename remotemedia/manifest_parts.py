@@ -179,7 +179,7 @@ class _NodeOptions(Part, frozen=True, kw_only=True):
     copy: bool = False
     batch_size: Count | None = None
     max_batch_wait_ms: Amount | None = None
-    max_concurrency: Count = 1
+    max_concurrency: Annotated[Count, Meta(extra={"default": 1})] | None = None
     parallelism: Count = 1
     timeout_ms: Duration | Timeouts | None = None
     retry: Retry | None = None

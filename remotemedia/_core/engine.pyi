@@ -1,12 +1,12 @@
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, final
 
-from remotemedia._core.run import RunState
+from remotemedia._core.overlap import OverlapState
 from remotemedia.errors import InputError, NodeError
 from remotemedia.result import ExecutionResult
 
 @final
-class Run(RunState):
+class Run(OverlapState):
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult: ...
     def process(self, item: Any) -> list[Any]: ...
     def flush(self) -> list[Any]: ...

@@ -314,6 +314,6 @@ def open_run(
     made = {u: make_node(blueprint, u) for u in graph.order}
     nodes = [made[u] for u in range(len(made))]
     if plan is None or not plan.fits(nodes):
-        plan = blueprint.plan = Plan(graph, blueprint.specs, nodes)
+        plan = blueprint.plan = Plan(graph, blueprint.specs, blueprint.connections, nodes)
     claims = blueprint.claim(nodes)
     return Run(lay_out(plan, nodes, timed), blueprint, claims, error_policy, session_id, on_error)

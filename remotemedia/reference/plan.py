@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.beside import overlap_fault
 from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.reference.graph import RUN, Graph, Scopes
@@ -23,6 +24,8 @@ class Plan:
         The graph.
     specs : sequence of NodeSpec
         The nodes as the manifest has them.
+    connections : sequence of Connection
+        Likewise.
     nodes : list
         Their instances.
 
@@ -35,10 +38,11 @@ class Plan:
         across scopes.
     """
 
-    def __init__(self, graph: Graph, specs: Sequence[Any], nodes: list[Any]) -> None:
+    def __init__(self, graph: Graph, specs: Sequence[Any], connections: Sequence[Any], nodes: list[Any]) -> None:
         check_nodes(specs, nodes)
         self.graph = graph
         self.specs = specs
+        self.connections = connections
         self.kinds = [kind_of(node) for node in nodes]
         self.traits = [read_traits(node) for node in nodes]
         self.joins = [spec.fan_in == "join" and bool(graph.incoming[u]) for u, spec in enumerate(specs)]
@@ -57,6 +61,9 @@ class Plan:
         graph, spec = self.graph, self.specs[u]
         path, name = f"$.nodes[{u}]", f"node {bounded_repr(spec.id)} ({spec.node_type})"
         fault = fault_of(node, path, name)
+        if fault is None:
+            into = [self.connections[e] for e in graph.incoming[u]]
+            fault = overlap_fault(u, name, spec, node, self.traits[u], into)
         if fault is None and self.traits[u].produces and graph.incoming[u]:
             fault = fed_producer(u, name, (graph.ids[p] for p in graph.predecessors(u)))
         if fault is None and self.joins[u]:
@@ -84,7 +91,7 @@ def kind_of(node: Any) -> list[Any]:
     for _ in range(WRAPPERS_LIMIT):
         cls = type(node)
         kind.append(cls)
-        for name in ("emits", *LIFECYCLE):
+        for name in ("emits", "max_concurrency", *LIFECYCLE):
             found = getattr(node, name, None)
             own = getattr(cls, name, None)
             inherited = isinstance(found, BuiltinMethodType) and found.__self__ is node and found.__name__ == name

@@ -46,7 +46,7 @@ def test_the_parts_of_a_manifest():
     assert (first.id, first.node_type, first.params) == ("in", "PassThrough", {})
     assert second.params == DEMO["nodes"][1]["params"]
     assert (second.fan_in, second.join_missing, second.copy, second.is_output_node) == ("merge", None, False, False)
-    assert (second.max_concurrency, second.parallelism, second.isolation) == (1, 1, "none")
+    assert (second.max_concurrency, second.parallelism, second.isolation) == (None, 1, "none")
     assert (second.capabilities, second.host, second.timeout_ms, second.retry) == (None, None, None, None)
     assert manifest.connections == (Connection("in", "m-1_X"),)
     assert manifest.run is None
@@ -755,7 +755,7 @@ def test_the_fast_way_takes_just_what_the_walk_takes(tree, data):
         [{"python_deps": 1, "pythonDeps": 1}, {"pythonDeps": None, "python_deps": 1}],
         [{"nodeType": "Echo"}, {"nodeType": None}],
         [{"joinMissing": "skip"}, {"join_missing": "skip"}, {"join_missing": "skip", "fan_in": "merge"}],
-        [{"zzz": None}, {"X-a": 1}, {"ID": None}, {"isolation": "wasm"}, {"maxConcurrency": 2}, {"params": [None]}],
+        [{"zzz": None}, {"X-a": 1}, {"ID": None}, {"isolation": "wasm"}, {"batchSize": 2}, {"params": [None]}],
     ],
 )
 def test_what_the_walk_refuses_is_not_taken_by_the_fast_way(nodes):

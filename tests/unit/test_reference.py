@@ -93,7 +93,7 @@ class Source(Tell):
 
 JOIN = {"fan_in": "join"}
 PARTIAL = {"fan_in": "join", "join_missing": "partial"}
-DEFAULTS = dict.fromkeys(("params", "fan_in", "join_missing", "copy", "is_output_node"))
+DEFAULTS = dict.fromkeys(("params", "fan_in", "join_missing", "copy", "is_output_node", "max_concurrency", "isolation"))
 
 
 def blueprint(nodes, connections=""):
@@ -112,7 +112,7 @@ def blueprint(nodes, connections=""):
         specs=specs,
         context=lambda u, session_id: NodeContext(specs[u].id, "T", specs[u].params, session_id, {"name": "test"}),
         claim=claim,
-        connections=[SimpleNamespace(from_=a, to=b) for a, b in pairs],
+        connections=[SimpleNamespace(from_=a, to=b, capacity=None, overflow=None) for a, b in pairs],
         factories=factories,
         make=lambda position: factories[position](),
         plan=None,
@@ -158,7 +158,8 @@ def imports_of(path):
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_imports_nothing_compiled_but_the_base_classes(path):
     ours = {
-        "remotemedia." + name for name in ("bounded", "errors", "items", "plan_faults", "result", "returns", "traits")
+        "remotemedia." + name
+        for name in ("beside", "bounded", "errors", "items", "plan_faults", "result", "returns", "traits")
     }
     for module, names in imports_of(path):
         if module == "remotemedia._core.node":

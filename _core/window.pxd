@@ -1,0 +1,77 @@
+# The calls of one node that go on beside the rest of the run: frames in the order in which they came.
+
+from libc.stdint cimport int64_t
+
+
+cdef enum Overflow:
+    OVERFLOW_BLOCK, OVERFLOW_DROP_OLDEST, OVERFLOW_DROP_NEWEST, OVERFLOW_ERROR
+
+
+cdef class Frame:
+    # A pass that was left for a while, and where it goes on.
+    cdef Frame behind             # the next one in its window
+    cdef bint calls               # it waits for a call, whose node is that of the window; else for its turn only
+    cdef bint started             # the call was begun
+    cdef bint done                # its call came to an end, or it has none
+    cdef bint ended               # the pass is at its end
+    cdef bint failed              # by an error that ends the run
+    cdef int pc                   # step to go on with
+    cdef int needs                # a paused pass: cut that must have room, or -1 - barrier
+    cdef object given             # what the call got
+    cdef object item              # what it is to be called with, then what it gave
+    cdef object error             # what it raised, or None
+    cdef int64_t elapsed_ns       # of the call
+    cdef int64_t index            # of the input item
+    cdef int64_t serial           # of the pass over the run
+    cdef tuple path               # where it stands among the passes of its opener; None over the run
+    cdef int64_t made             # passes that it opened
+    cdef object input_item        # what several sources share
+    cdef list moved               # what waited on connections that lead over the cut
+    cdef object posts             # what it emitted, and frames that are to emit in their place
+
+
+cdef class Bell:
+    # Wakes the run that waits for its windows.
+    cdef bint waiting             # the run waits
+    cdef object lock              # what a plain run waits at
+    cdef object loop              # event loop, or None
+    cdef object future            # what an async run waits for
+    cdef int arm(self) except -1
+    cdef int disarm(self) except -1
+    cdef int ring(self, bint elsewhere) except -1
+
+
+cdef class Window:
+    cdef Frame head
+    cdef Frame tail
+    cdef Frame unstarted          # the first frame whose call was not begun
+    cdef int count                # frames in all
+    cdef int queued               # calls not begun
+    cdef readonly int running     # calls under way
+    cdef int capacity             # most that wait for a call
+    cdef int calls                # most calls at the same time
+    cdef Overflow overflow
+    cdef bint threaded
+    cdef bint many
+    cdef bint streams             # process is an async generator
+    cdef bint timed
+    cdef bint closed              # no call is begun any more
+    cdef object node
+    cdef object function          # its process
+    cdef Bell bell
+    cdef list sleepers            # locks of idle threads, futures of idle tasks
+    cdef list workers             # threads, or tasks
+    cdef Frame paused             # a pass behind this cut that waits for room further on
+
+    cdef bint has_room(self) noexcept
+    cdef int append(self, Frame frame) except -1
+    cdef Frame leave(self)
+    cdef int drop(self, Frame frame) except -1
+    cdef Frame oldest(self)
+    cdef int wake_worker(self) except -1
+    cdef Frame take_frame(self) noexcept
+    cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
+    cdef int make_call(self, Frame frame) except -1
+    cdef int unlink(self, Frame frame) except -1
+    cdef int close(self) except -1
+    cdef int forget(self) except -1

@@ -1,0 +1,298 @@
+"""Calls beside each other: a window holds the frames of one node, in order, from before their call to after it.
+
+A frame is a pass that was left at a cut of the program (`cuts`). The run appends it, goes on with something else, and
+takes it up again when it is first in the window and its call is at an end (`overlap`). So calls end in any order, and
+passes go on in theirs. Calls are made by workers of the window: threads, or tasks of the event loop, which take the
+next frame themselves, so a busy worker is never woken.
+
+Owner of a window: its run; workers hold the window, never the run. Threads: everything here is done under the GIL,
+and none of it gives the GIL away between a look at a flag and what follows from it; a worker parks at a lock of its
+own that it has put on `sleepers`.
+"""
+
+import _thread
+import contextvars
+import threading
+
+from cpython.time cimport perf_counter_ns
+
+from remotemedia._core.capi cimport PyCoro_CheckExact, is_lazy
+
+from remotemedia.returns import lazy_error
+
+# What needs asyncio is imported where it is used: most runs have no window.
+
+
+cdef class Frame:
+    """A pass that was left at a cut. Made by a run."""
+
+    def __init__(self):
+        raise TypeError("frames are made by a run")
+
+
+cdef class Bell:
+    """What a run waits at until one of its windows can go on. Made by a run."""
+
+    def __init__(self):
+        raise TypeError("made by a run")
+
+    cdef int arm(self) except -1:
+        """Begin to wait: from now on `ring` wakes. The run looks once more at its windows before it does wait."""
+        if self.loop is not None:
+            self.future = self.loop.create_future()
+        else:
+            if self.lock is None:
+                self.lock = _thread.allocate_lock()
+            self.lock.acquire(False)
+        self.waiting = True
+        return 0
+
+    cdef int disarm(self) except -1:
+        self.waiting = False
+        self.future = None
+        return 0
+
+    cdef int ring(self, bint elsewhere) except -1:
+        """Wake the run if it waits; `elsewhere` is another thread than the event loop's."""
+        if not self.waiting:
+            return 0
+        self.waiting = False
+        if self.loop is None:
+            self.lock.release()
+        elif elsewhere:
+            try:
+                self.loop.call_soon_threadsafe(self.wake, self.future)
+            except RuntimeError:  # the loop is closed, and nobody waits
+                return 0
+        else:
+            self.wake(self.future)
+        return 0
+
+    def listen(self):
+        """Begin to wait; return the future of it, in an async run."""
+        self.arm()
+        return self.future
+
+    def wake(self, future):
+        """Let the run that awaits `future` go on."""
+        if not future.done():
+            future.set_result(None)
+
+    def look(self, _=None):
+        """Let the run look at its windows again; called by the event loop."""
+        self.ring(False)
+
+
+cdef class Window:
+    """The calls of one node. Made by a run."""
+
+    def __init__(self):
+        raise TypeError("windows are made by a run")
+
+    # --- the run's side --------------------------------------------------------------------------------------------------
+
+    cdef bint has_room(self) noexcept:
+        """Whether the run may bring one more frame."""
+        if self.overflow == OVERFLOW_BLOCK:
+            return self.count < self.capacity + self.calls
+        return self.count <= 2 * (self.capacity + self.calls)  # of those without a call, which keep their place
+
+    cdef int append(self, Frame frame) except -1:
+        frame.behind = None
+        if self.tail is None:
+            self.head = frame
+        else:
+            self.tail.behind = frame
+        self.tail = frame
+        self.count += 1
+        frame.done = not frame.calls
+        frame.started = False
+        if frame.calls:
+            self.queued += 1
+            if self.unstarted is None:
+                self.unstarted = frame
+            self.wake_worker()
+        return 0
+
+    cdef Frame leave(self):
+        """Remove and return the first frame, whose call is at an end."""
+        cdef Frame frame = self.head
+        self.head = frame.behind
+        if self.head is None:
+            self.tail = None
+        frame.behind = None
+        self.count -= 1
+        return frame
+
+    cdef Frame oldest(self):
+        """Return the first frame whose call was not begun."""
+        return self.unstarted
+
+    cdef int drop(self, Frame frame) except -1:
+        """Take the call from the oldest frame that waits for one."""
+        cdef Frame following = frame.behind
+        while following is not None and not following.calls:
+            following = following.behind
+        self.unstarted = following
+        self.queued -= 1
+        frame.calls = False
+        frame.done = True
+        return 0
+
+    cdef int unlink(self, Frame frame) except -1:
+        """Remove a frame that is nowhere near the end of a long queue: behind the calls under way."""
+        cdef Frame before = self.head
+        if before is frame:
+            self.leave()
+            return 0
+        while before.behind is not frame:
+            before = before.behind
+        before.behind = frame.behind
+        if self.tail is frame:
+            self.tail = before
+        frame.behind = None
+        self.count -= 1
+        return 0
+
+    cdef int close(self) except -1:
+        """Begin no more calls; idle threads come to their end."""
+        self.closed = True
+        if self.threaded:
+            for sleeper in self.sleepers:
+                sleeper.release()
+            self.sleepers.clear()
+        return 0
+
+    cdef int forget(self) except -1:
+        """Drop all frames; calls under way come to their end in vain."""
+        cdef Frame frame = self.head
+        cdef Frame behind
+        while frame is not None:
+            behind = frame.behind
+            frame.behind = None  # not a chain that is freed by recursion
+            frame = behind
+        self.head = self.tail = self.unstarted = self.paused = None
+        self.count = self.queued = 0
+        return 0
+
+    cdef int wake_worker(self) except -1:
+        """See that somebody takes the frame that was brought."""
+        if self.sleepers:
+            sleeper = self.sleepers.pop()
+            if self.threaded:
+                sleeper.release()
+            elif not sleeper.done():
+                sleeper.set_result(None)
+        elif len(self.workers) < self.calls and self.running + self.queued > len(self.workers):
+            if self.threaded:
+                context = contextvars.copy_context()
+                worker = threading.Thread(
+                    target=context.run, args=(self.serve,), name="remotemedia", daemon=True
+                )
+                self.workers.append(worker)
+                worker.start()
+            else:
+                from remotemedia.workers import start
+
+                self.workers.append(start(self))
+        return 0
+
+    # --- the workers' side -----------------------------------------------------------------------------------------------
+
+    cdef Frame take_frame(self) noexcept:
+        """Begin the next call, if there is one."""
+        cdef Frame frame = self.unstarted
+        cdef Frame following
+        if frame is None or self.closed:
+            return None
+        following = frame.behind
+        while following is not None and not following.calls:
+            following = following.behind
+        self.unstarted = following
+        self.queued -= 1
+        self.running += 1
+        frame.started = True
+        return frame
+
+    cdef int settle_frame(self, Frame frame, bint elsewhere) except -1:
+        """A call is at an end."""
+        frame.done = True
+        self.running -= 1
+        if frame is self.head or self.closed:
+            self.bell.ring(elsewhere)
+        return 0
+
+    def serve(self):
+        """Make calls, in a thread, until the window is closed."""
+        cdef Frame frame
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        while True:
+            frame = self.take_frame()
+            if frame is not None:
+                self.make_call(frame)
+                self.settle_frame(frame, True)
+                frame = None
+            elif self.closed:
+                return
+            else:
+                self.sleepers.append(lock)
+                lock.acquire()
+
+    cdef int make_call(self, Frame frame) except -1:
+        cdef int64_t began = perf_counter_ns() if self.timed else 0
+        try:
+            outcome = self.function(frame.item)
+            if self.many:
+                from remotemedia.workers import gathered
+
+                outcome = gathered(self.node, outcome)
+            elif is_lazy(outcome):
+                raise lazy_error(self.node, "process", outcome)
+            frame.item = outcome
+        except BaseException as error:
+            frame.item = None
+            frame.error = error
+        if self.timed:
+            frame.elapsed_ns = perf_counter_ns() - began
+        return 0
+
+    def take(self):
+        """Return the next frame for a task, or None."""
+        return self.take_frame()
+
+    def wait(self):
+        """Return what a task without a frame awaits."""
+        future = self.bell.loop.create_future()
+        self.sleepers.append(future)
+        return future
+
+    def call(self, Frame frame not None):
+        """Call the node; return what is to be awaited."""
+        if self.timed:
+            frame.elapsed_ns = perf_counter_ns()
+        given = self.function(frame.item)
+        if not self.streams and PyCoro_CheckExact(given):
+            return given
+        from remotemedia.workers import outputs, to_await
+
+        return outputs(self.node, given) if self.streams else to_await(self.node, given)
+
+    def finish(self, Frame frame not None, outcome):
+        """Take what a call gave."""
+        frame.item = outcome
+        if self.timed:
+            frame.elapsed_ns = perf_counter_ns() - frame.elapsed_ns
+        self.settle_frame(frame, False)
+
+    def fail(self, Frame frame not None, error):
+        """Take what a call raised."""
+        frame.item = None
+        frame.error = error
+        if self.timed:
+            frame.elapsed_ns = perf_counter_ns() - frame.elapsed_ns
+        self.settle_frame(frame, False)
+
+    def is_dropped(self, frame):
+        """Whether nobody waits for a call any more."""
+        return self.closed

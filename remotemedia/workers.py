@@ -1,0 +1,107 @@
+"""What makes the calls that go on beside each other (`_core.window`), as far as it is no matter of speed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.returns import async_series, awaited_by, emitted_many
+
+if TYPE_CHECKING:
+    from remotemedia._core.window import Bell, Window
+
+
+async def work(window: Window) -> None:
+    """Await the calls of one async node, one after the other, for as long as the task lives."""
+    while True:
+        frame = window.take()
+        if frame is None:
+            await window.wait()
+            continue
+        try:
+            outcome = await window.call(frame)
+        except asyncio.CancelledError as error:
+            if window.is_dropped(frame):
+                raise
+            window.fail(frame, error)
+        except BaseException as error:
+            window.fail(frame, error)
+            del error
+        else:
+            window.finish(frame, outcome)
+            del outcome
+        del frame
+
+
+def start(window: Window) -> asyncio.Task[None]:
+    """Start a task that awaits calls."""
+    return asyncio.get_running_loop().create_task(work(window), name="remotemedia")
+
+
+class Awaited:
+    """What is awaited by driving an iterator."""
+
+    def __init__(self, iterator: Generator[Any, Any, Any]) -> None:
+        self._iterator = iterator
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._iterator
+
+
+def to_await(node: Any, given: Any) -> Any:
+    """Return what an async ``process`` gave as something that ``await`` takes; TypeError if it cannot be awaited."""
+    driven = awaited_by(node, "process", given)
+    return driven if hasattr(type(driven), "__await__") else Awaited(driven)
+
+
+async def outputs(node: Any, given: Any) -> Iterator[Any]:
+    """Return the items of an async iterator; what it raised at last, the iterator raises behind its items."""
+    items: list[Any] = []
+    stream = async_series(node, "process", given)
+    try:
+        while True:
+            items.append(await stream.__anext__())
+    except StopAsyncIteration:
+        return iter(items)
+    except Exception as error:
+        return replay(items, error)
+
+
+def gathered(node: Any, given: Any) -> Iterator[Any] | None:
+    """Return the items of what a plain many-node gave, drawn now; None if that is None."""
+    if given is None:
+        return None
+    items: list[Any] = []
+    try:
+        items.extend(emitted_many(node, given))
+    except Exception as error:
+        return replay(items, error)
+    return iter(items)
+
+
+def replay(items: list[Any], error: BaseException | None) -> Iterator[Any]:
+    """Give `items`, then raise `error`."""
+    try:
+        yield from items
+        if error is not None:
+            raise error
+    finally:
+        del error
+
+
+async def quit_tasks(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks, and wait until they are at their end."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def until_idle(bell: Bell, is_running: Callable[[], bool]) -> None:
+    """Wait until no call in a thread is under way."""
+    while True:
+        future = bell.listen()
+        if not is_running():
+            return
+        await future

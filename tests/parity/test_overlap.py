@@ -1,0 +1,232 @@
+"""R15, R45: where calls overlap, what comes out is what the sequential reference gives, on random DAGs."""
+
+import asyncio
+import random
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import Driver, plain
+
+import remotemedia as rm
+
+
+def weigh(item):
+    """A small number that depends on all of an item."""
+    if isinstance(item, int):
+        return item
+    return 1 + sum(weigh(i) for i in (item.values() if isinstance(item, dict) else item))
+
+
+class Kind(rm.NodeExecutor):
+    """Base: fails where told to, and takes its time."""
+
+    def initialize(self, context):
+        self.fail = context.params.get("fail")
+        self.held = []
+
+    def check(self, item):
+        if self.fail is not None and weigh(item) % 5 == self.fail:
+            raise ValueError(f"cannot take {weigh(item)}")
+        return weigh(item)
+
+
+class Plus(Kind):
+    def process(self, item):
+        return (self.check(item) + 1) % 97
+
+
+class Odd(Kind):
+    def process(self, item):
+        return item if self.check(item) % 2 else None
+
+
+class Burst(Kind):
+    def process(self, item):
+        for i in range(weigh(item) % 4):
+            if i == 2 and self.fail is not None:
+                raise ValueError("cannot go on")
+            yield weigh(item) + i
+
+
+class Late(Kind):
+    def process(self, item):
+        self.check(item)
+        self.held.append(item)
+        return self.held.pop(0) if len(self.held) > 1 else None
+
+    def flush(self):
+        while self.held:
+            yield self.held.pop(0)
+        if self.fail == 4:
+            raise ValueError("cannot flush")
+
+
+class Source(Kind):
+    def produce(self):
+        for i in range(6):
+            if i == 4 and self.fail is not None:
+                raise ValueError("ran dry")
+            yield i
+
+
+async def some_turns(item):
+    for _ in range(weigh(item) * 7 % 4):
+        await asyncio.sleep(0)
+
+
+class AsyncPlus(Kind):
+    async def process(self, item):
+        await some_turns(item)
+        return (self.check(item) + 1) % 97
+
+
+class AsyncOdd(Kind):
+    async def process(self, item):
+        await some_turns(item)
+        return item if self.check(item) % 2 else None
+
+
+class AsyncBurst(Kind):
+    async def process(self, item):
+        for i in range(weigh(item) % 4):
+            await some_turns(item)
+            if i == 2 and self.fail is not None:
+                raise ValueError("cannot go on")
+            yield weigh(item) + i
+
+
+class AsyncList(Kind):
+    emits = "many"
+
+    async def process(self, item):
+        await some_turns(item)
+        return [self.check(item), None, 2] if weigh(item) % 3 else None
+
+
+class SlowPlus(Plus):
+    def process(self, item):
+        time.sleep((weigh(item) * 7 % 3) / 5000)  # gives the GIL away; nothing waits for it
+        return super().process(item)
+
+
+class AsyncSource(Kind):
+    async def produce(self):
+        for i in range(6):
+            await asyncio.sleep(0)
+            if i == 4 and self.fail is not None:
+                raise ValueError("ran dry")
+            yield i
+
+
+PLAIN = {cls.__name__: cls for cls in (Plus, Odd, Burst, Late, SlowPlus)}
+ASYNC = {cls.__name__: cls for cls in (AsyncPlus, AsyncOdd, AsyncBurst, AsyncList)}
+SOURCES = {cls.__name__: cls for cls in (Source, AsyncSource)}
+
+
+@st.composite
+def pipelines(draw):
+    n = draw(st.integers(1, 8))
+    produced = draw(st.integers(0, 7)) == 0
+    nodes, connections = [], []
+    order = draw(st.permutations(range(n)))
+    for i in range(n):
+        feeders = sorted(draw(st.sets(st.sampled_from(order[:i]), max_size=3)), key=order.index) if i else []
+        if i and not feeders and draw(st.booleans()):
+            feeders = [order[i - 1]]
+        spec = {"id": f"n{order[i]}"}
+        if produced and not feeders:
+            spec["node_type"] = draw(st.sampled_from(sorted(SOURCES)))
+        else:
+            spec["node_type"] = draw(st.sampled_from([*PLAIN, *ASYNC, *ASYNC, "PassThrough", "Batcher"]))
+            if spec["node_type"] in ASYNC:
+                spec["max_concurrency"] = draw(st.integers(1, 4))
+            elif draw(st.booleans()):
+                spec["isolation"] = "thread"
+                if spec["node_type"] not in ("Late", "Batcher"):
+                    spec["max_concurrency"] = draw(st.integers(1, 3))
+        if spec["node_type"] == "Batcher":
+            spec["params"] = {"size": 2}
+        elif spec["node_type"] != "PassThrough" and draw(st.integers(0, 5)) == 0:
+            spec["params"] = {"fail": draw(st.integers(0, 4))}
+        if feeders and draw(st.booleans()):
+            spec["fan_in"] = "join"
+            if draw(st.booleans()):
+                spec["join_missing"] = "partial"
+        if draw(st.integers(0, 7)) == 0:
+            spec["is_output_node"] = True
+        nodes.append(spec)
+        for feeder in draw(st.permutations(feeders)):
+            connection = {"from": f"n{feeder}", "to": spec["id"]}
+            if draw(st.booleans()):
+                connection["capacity"] = draw(st.integers(1, 4))
+            connections.append(connection)
+    manifest = plain(sorted(nodes, key=lambda spec: spec["id"]), [])
+    manifest["connections"] = draw(st.permutations(connections))
+    items = None if produced else draw(st.lists(st.one_of(st.integers(0, 50), st.none()), max_size=12))
+    if items is not None and draw(st.booleans()):
+        items = [item for item in items if item is not None]
+    return manifest, items, draw(st.sampled_from(["stop", "skip", "collect"]))
+
+
+def describe(error):
+    if error is None:
+        return None
+    fields = ("node_id", "node_type", "phase", "item_index", "input_type", "input_repr", "errors")
+    return (type(error).__name__, str(error), *(getattr(error, f, None) for f in fields), repr(error.__cause__))
+
+
+def everything(engine, mode, manifest, items, policy):
+    driver = Driver(engine, mode)
+    driver.register(**PLAIN, **ASYNC, **SOURCES)
+    outcome = driver.run(manifest, items, error_policy=policy)
+    seen = {"results": outcome.results, "error": describe(outcome.error)}
+    if outcome.result is not None:
+        metrics = dict(outcome.result.metrics)
+        del metrics["duration_ns"]
+        seen |= {
+            "metrics": metrics,
+            "status": outcome.result.status,
+            "outputs": outcome.result.outputs,
+            "errors": [describe(e) for e in outcome.result.errors],
+        }
+    return seen
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(pipelines())
+def test_r45_overlapping_calls_equal_the_sequential_reference(case):
+    manifest, items, policy = case
+    expected = everything("reference", "execute", manifest, items, policy)
+    assert everything("cython", "execute", manifest, items, policy) == expected
+
+
+@pytest.mark.slow
+@settings(max_examples=300)
+@given(
+    pipelines(),
+    st.sampled_from(["session", "stream", "session stream", "async execute on asyncio", "async stream on uvloop",
+                     "async session stream on asyncio"]),
+)  # fmt: skip
+def test_r45_in_every_mode(case, mode):
+    manifest, items, policy = case
+    expected = everything("reference", mode, manifest, items, policy)
+    assert everything("cython", mode, manifest, items, policy) == expected
+
+
+@pytest.mark.slow
+def test_r16_many_items_through_many_stages():
+    rng = random.Random(5)
+    items = [rng.randrange(1000) for _ in range(3000)]
+    nodes = [
+        {"id": "a", "node_type": "AsyncPlus", "max_concurrency": 7},
+        {"id": "b", "node_type": "Burst", "isolation": "thread", "max_concurrency": 2},
+        {"id": "c", "node_type": "AsyncOdd", "max_concurrency": 5},
+        {"id": "d", "node_type": "SlowPlus", "isolation": "thread"},
+        {"id": "e", "node_type": "AsyncBurst", "max_concurrency": 3},
+    ]
+    pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("d", "e")]
+    expected = everything("reference", "execute", plain(nodes, pairs), items, "stop")
+    assert everything("cython", "execute", plain(nodes, pairs), items, "stop") == expected
