@@ -23,6 +23,7 @@ MODULES = (
     "spelling",
     "plan",
     "cuts",
+    "histogram",
     "counts",
     "run",
     "window",

@@ -2,11 +2,12 @@
 
 from libc.stdint cimport int64_t
 
+from remotemedia._core.histogram cimport Timings
 from remotemedia._core.plan cimport Plan
 
 
 cdef enum:
-    COLUMNS = 6                   # of `nodes`: passed, filtered, failed, out, flushed, time_ns
+    COLUMNS = 5                   # of `nodes`: passed, filtered, failed, out, flushed
 
 
 cdef class Counts:
@@ -16,10 +17,10 @@ cdef class Counts:
     cdef readonly int64_t items_in
     cdef readonly int64_t refused
     cdef readonly int64_t duration_ns
-    cdef bint timed
+    cdef Timings timings          # or None
     cdef Plan plan                # for names and shape; holds no instances
 
     cdef int subtract(self, Counts before) except -1
 
 
-cdef Counts make_counts(Plan plan, bint timed)
+cdef Counts make_counts(Plan plan)

@@ -6,7 +6,7 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.plan cimport Plan
 
 
-cdef Counts make_counts(Plan plan, bint timed):
+cdef Counts make_counts(Plan plan):
     """Return counts of zero for runs of `plan`."""
     cdef Counts counts = Counts.__new__(Counts)
     cdef Py_ssize_t size = <Py_ssize_t> COLUMNS * plan.graph.node_count
@@ -16,7 +16,6 @@ cdef Counts make_counts(Plan plan, bint timed):
     counts.edges = counts.nodes + size
     counts.lost = counts.edges + plan.graph.connection_count
     counts.plan = plan
-    counts.timed = timed
     return counts
 
 
@@ -39,21 +38,22 @@ cdef class Counts:
         return 0
 
     def to_dict(self):
-        """Return ``{"nodes", "connections", "items_in", "refused", "duration_ns"}`` as a plain dict."""
+        """Return ``{"nodes", "connections", "items_in", "refused", "duration_ns"}`` as a plain dict that is the caller's."""
         cdef PipelineGraph graph = self.plan.graph
         cdef int u, v, k
         cdef int64_t* row
         cdef int64_t came, taken, lost
         cdef dict nodes = {}
         cdef list connections = [None] * graph.connection_count
+        cdef list times = None if self.timings is None else self.timings.to_list()
         for u in range(graph.node_count):
             row = self.nodes + <Py_ssize_t> COLUMNS * u
             nodes[graph.ids[u]] = counts = {
                 "in": row[0] + row[1] + row[2], "passed": row[0], "filtered": row[1], "failed": row[2],
                 "out": row[3], "flushed": row[4],
             }
-            if self.timed:
-                counts["time_ns"] = row[5]
+            if times is not None:
+                counts["time_ns"], counts["processing"] = times[u]
         for v in range(graph.node_count):
             row = self.nodes + <Py_ssize_t> COLUMNS * v
             came = row[0] + row[1] + row[2]

@@ -18,6 +18,7 @@ cdef class Run(OverlapState):
     cdef int call_and_wait(self, Step* step, object item) except -1
     cdef int suspend(self, Step* step, Step* timing, int64_t then, object item) except -1
     cdef int next_pass(self) except -1
+    cdef int time_pass(self, Step* step, int64_t began, bint is_call) noexcept
     cdef int draw_pass(self, int u, str phase) except -1
     cdef int start_flush(self) except -1
     cdef int open_generator(self, int u, str phase, object given, bint iterates) except -1

@@ -26,6 +26,7 @@ from libc.string cimport memcpy
 
 from remotemedia._core.capi cimport PyGen_Type, PyIter_Next, is_lazy, raise_again, steal
 from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.histogram cimport Times, add, count_call
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER, OverlapState
@@ -75,6 +76,15 @@ cdef inline object take(list waiting, int edge):
     return steal(item)
 
 
+cdef Step* stop_clock(Step* timing, int64_t then) noexcept:
+    """What comes is nobody's time: a wait for the input, or for who takes the output."""
+    if timing is not NULL:
+        timing.times.call_ns += perf_counter_ns() - then
+        if not timing.active:
+            count_call(timing.times)
+    return NULL
+
+
 @cython.final
 cdef class Run(OverlapState):
     """One run, or one session: from the nodes' `initialize` to their `cleanup`.
@@ -110,10 +120,13 @@ cdef class Run(OverlapState):
             try:
                 while True:
                     op = step.op
-                    if timed and not resumed:
+                    if timed and op >= SCHEDULE and not resumed:  # neighbours share a clock read
                         now = perf_counter_ns()
                         if timing is not NULL:
-                            timing.time_ns += now - then
+                            # here a limit of the call could be checked: timing.times.call_ns, without another read
+                            timing.times.call_ns += now - then
+                            if not timing.active and (timing is not step or step[-1].op != COPY):  # the call is over
+                                count_call(timing.times)
                         timing = NULL
                         if op >= COPY and op != OFFLOAD and op != OFFLOAD_MANY:  # these are timed where they are made
                             timing = steps + call_at[step.node]
@@ -153,6 +166,7 @@ cdef class Run(OverlapState):
                             step += 1
                     elif op == EMIT:
                         if self.streaming:
+                            stop_clock(timing, then)
                             self.out_item = item
                             self.out_node = step.node
                             self.pc = <int> (step - steps) + 1
@@ -163,6 +177,8 @@ cdef class Run(OverlapState):
                         step += 1
                     elif op == FETCH:
                         self.budget -= 1
+                        if timing is not NULL and (self.feed != FEED_LIST or self.budget < 0):
+                            timing = stop_clock(timing, then)
                         if self.budget < 0:
                             self.tick()
                             if self.on_loop and self.pending is None:
@@ -171,6 +187,7 @@ cdef class Run(OverlapState):
                         if self.feed == FEED_LIST:
                             if self.cursor_at >= PySequence_Fast_GET_SIZE(self.source):
                                 if self.windows is None:
+                                    stop_clock(timing, then)
                                     return 0
                                 self.fed_out = True
                                 step = steps + self.plan.schedule_at
@@ -208,6 +225,7 @@ cdef class Run(OverlapState):
                         self.index = self.fed
                         self.items_in += 1
                         if item is None or is_lazy(item):
+                            timing = stop_clock(timing, then)
                             self.refuse(item)
                         else:
                             if not self.plan.one_source:
@@ -215,6 +233,7 @@ cdef class Run(OverlapState):
                             step = steps + 1
                     elif op == END:
                         if self.feed == FEED_NONE:
+                            stop_clock(timing, then)
                             return 0
                         step = steps
                     elif op == TAKE:
@@ -236,6 +255,7 @@ cdef class Run(OverlapState):
                                 return self.suspend(step, timing, then, None)
                         call = steps + step.arg
                         if not call.active:
+                            timing = NULL  # no call: what was flushed came this way
                             step = steps + step.skip
                             continue
                         item = None
@@ -303,6 +323,7 @@ cdef class Run(OverlapState):
                     elif op == AEACH:
                         call = steps + step.arg
                         if not call.active:
+                            timing = NULL
                             step = steps + step.skip
                             continue
                         if self.pending is None:
@@ -419,8 +440,10 @@ cdef class Run(OverlapState):
                     else:  # PRODUCER
                         step = steps + step.skip
             except BaseException as error:
-                if timing is not NULL:
-                    timing.time_ns += perf_counter_ns() - then
+                if step.op < COPY:
+                    timing = stop_clock(timing, then)
+                elif timing is not NULL:
+                    timing.times.call_ns += perf_counter_ns() - then
                     timing = NULL
                 try:
                     step = steps + self.fault(<int> (step - steps), error, item)
@@ -457,7 +480,8 @@ cdef class Run(OverlapState):
     cdef object land(self, Step* step):
         """Take what an overlapping call gave; of a many-node, begin to draw from it."""
         self.landed = None  # it is the frame of the pass under way, too
-        step.time_ns += self.frame.elapsed_ns
+        if self.timed:
+            step.times.call_ns += self.frame.elapsed_ns + self.frame.copied_ns
         if step.op == OFFLOAD_MANY:
             self.inputs[step.node] = self.frame.given
         self.frame.given = None
@@ -478,6 +502,8 @@ cdef class Run(OverlapState):
             raise lazy_error(<object> step.instance, "process", item)
         else:
             step.passed += 1
+        if self.timed:
+            count_call(step.times)
         return item
 
     cdef object next_merged(self, Step* step):
@@ -628,10 +654,14 @@ cdef class Run(OverlapState):
                         return SUSPENDED
                 if self.generator is None and self.verbose:
                     self.log(phase, u)
-            began = perf_counter_ns() if self.timed else 0
+            began = 0
+            if self.timed:
+                began = self.drawn_since if self.pending is not None else perf_counter_ns()
             try:
                 status = self.draw_pass(u, phase)
             except BaseException as error:
+                if self.timed:
+                    self.time_pass(step, began, self.stage == STAGE_PRODUCE)
                 try:
                     self.failed_pass(u, phase, error)
                 except Exception as final:
@@ -642,12 +672,12 @@ cdef class Run(OverlapState):
                 if self.closing:
                     return SUSPENDED
                 continue
-            finally:
-                if self.timed:
-                    step.time_ns += perf_counter_ns() - began
             if status == SUSPENDED:
+                self.drawn_since = began
                 return 1 if self.windows is not None and self.set_aside() else SUSPENDED
             item = self.take_outcome()
+            if self.timed:
+                self.time_pass(step, began, self.stage == STAGE_PRODUCE and item is not None)
             if status == 0:
                 self.generator = None
                 self.flush_at += 1
@@ -664,6 +694,15 @@ cdef class Run(OverlapState):
                 if self.windows is not None:
                     self.enter_program(u)
                 return 1
+        return 0
+
+    cdef int time_pass(self, Step* step, int64_t began, bint is_call) noexcept:
+        """Count the time of what `draw_pass` did: an item of a producer is as a call."""
+        cdef int64_t spent = perf_counter_ns() - began
+        if is_call:
+            add(&step.times.processing, spent)
+        else:
+            step.times.other_ns += spent
         return 0
 
     cdef int draw_pass(self, int u, str phase) except -1:
@@ -895,6 +934,12 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     places = plan.slot_count  # as many as there are connections, and more where calls overlap
     run.waiting = [None] * places
     run.pending_of = -1
+    if timed:
+        run.times = <Times*> PyMem_Calloc(n, sizeof(Times))
+        if run.times is NULL:
+            raise MemoryError
+        for u in range(n):
+            run.steps[plan.call_at[u]].times = run.times + u
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n

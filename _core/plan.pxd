@@ -5,6 +5,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.histogram cimport Times
 
 
 # a vectorcall; gives a new reference, or NULL with an exception set (which is the caller's to look at)
@@ -25,7 +26,7 @@ cdef enum Op:
     TAP              # keep the item in the list of output node number `arg`
     EMIT             # hand the item out: this is a sink; `arg` is its output list, -1 if that is the results
     JUMP             # go to `arg`
-    # moving passes, where calls overlap (`cuts`)
+    # the time of the call before, which moving its item was part of, ends here: moving passes, where calls overlap (`cuts`)
     SCHEDULE         # choose what goes on next
     POST             # the item is to be handed out, when it is its turn; `arg` as for EMIT
     HANDOVER         # the pass waits at cut `arg` for its turn, and goes on at `skip`
@@ -34,10 +35,11 @@ cdef enum Op:
     # the rest of moving items
     JOIN             # item = the dict of join number `arg`
     MERGE            # item = the next one queued for merge number `arg`; none: go to `skip`
+    PRODUCER         # a node that is never called; go to `skip`
+    # parts of calls, whose time runs
     COPY             # item = deepcopy(item)
     EACH             # item = the next output of the many-node called at step `arg`; none: go to `skip`
     AEACH            # the same of an async iterator
-    PRODUCER         # a node that is never called; go to `skip`
     # calling nodes: every code from here on is a call; nothing emitted: go to `skip`
     PASS             # a PassThrough
     COUNT            # a Counter
@@ -75,7 +77,7 @@ cdef struct Step:
     int64_t failed
     int64_t out
     int64_t flushed
-    int64_t time_ns
+    Times* times            # of a run that is timed, else NULL; owned by the run
 
 
 cdef struct Branch:

@@ -4,6 +4,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from remotemedia._core.counts cimport Counts
+from remotemedia._core.histogram cimport Times
 from remotemedia._core.node cimport Claims
 from remotemedia._core.plan cimport Plan, Step
 from remotemedia._core.window cimport Bell, Window
@@ -80,6 +81,7 @@ cdef class RunState:
     cdef object outcome           # what it came to
     cdef int timing_at            # step whose time ran when the loop was suspended, -1 for none
     cdef int64_t timed_since
+    cdef int64_t drawn_since      # of the item of a flush or a producer that is awaited
     cdef bint on_loop             # the call under way can suspend, so that other tasks run
     cdef bint calls_closed        # nothing is in flight
     cdef object ended_by          # what the end that is under way is to raise
@@ -105,6 +107,8 @@ cdef class RunState:
     cdef int64_t began_ns         # of the call under way, or 0
     cdef int64_t busy_ns          # in calls that came to their end
     cdef Counts before            # what was counted before the call
+    cdef Times* times             # [n] of a timed run: those of the call under way
+    cdef Times* earlier           # [n] those of the calls before; NULL before the second
     cdef bint has_before          # it holds something: a call is under way, and was not the first
 
     cpdef object initialize(self)
@@ -130,6 +134,7 @@ cdef class RunState:
     cdef int stop_clock(self) except -1
     cdef int end_call(self) except -1
     cdef Counts snapshot(self)
+    cdef int fold_times(self) except -1
     cdef int fill(self, Counts counts) except -1
     cdef object result_of(self, object status)
     cdef list errors_in_order(self)

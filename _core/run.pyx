@@ -12,7 +12,7 @@ import sys
 from operator import itemgetter
 
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.mem cimport PyMem_Free
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.method cimport PyMethod_Check
 from cpython.object cimport PyObject
 from cpython.time cimport perf_counter_ns
@@ -25,6 +25,7 @@ from remotemedia._core.capi cimport (
 )
 from remotemedia._core.counts cimport COLUMNS, Counts, make_counts
 from remotemedia._core.graph cimport PipelineGraph
+from remotemedia._core.histogram cimport Times, count_call, fold, make_timings
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
     AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, OFFLOAD,
@@ -62,6 +63,8 @@ cdef class RunState:
         PyMem_Free(self.steps)
         PyMem_Free(self.delivered)
         PyMem_Free(self.lost)
+        PyMem_Free(self.times)
+        PyMem_Free(self.earlier)
 
     # --- the life of the nodes -------------------------------------------------------------------------------------------
 
@@ -284,6 +287,8 @@ cdef class RunState:
                         step.passed += step.emitted > 0
                         step.filtered += step.emitted == 0
                         step.active = False
+                        if step.times is not NULL:
+                            count_call(step.times)
                     if self.close_call(step.node) == SUSPENDED:
                         return SUSPENDED
         if self.generator is not None:
@@ -448,6 +453,8 @@ cdef class RunState:
         call = self.steps + self.plan.call_at[step.node]
         call.failed += 1
         call.active = False  # it is counted; what it left open stays in `iterators`
+        if call.times is not NULL:
+            count_call(call.times)
         if not isinstance(error, Exception):
             raise error
         if step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH:
@@ -508,8 +515,10 @@ cdef class RunState:
         """Begin a record. What `initialize` counted belongs to the first call."""
         if self.used:
             if self.before is None:
-                self.before = make_counts(self.plan, self.timed)
+                self.before = make_counts(self.plan)
             self.fill(self.before)
+            if self.timed:
+                self.fold_times()
         self.has_before = self.used
         self.used = True
         self.calls_closed = False
@@ -556,6 +565,8 @@ cdef class RunState:
             self.begin_outputs()
         if self.has_before:
             counts.subtract(self.before)
+            if self.timed:
+                counts.timings = make_timings(self.times, NULL, self.plan.graph.node_count)
         for i in range(len(self.outputs)):
             outputs[self.plan.output_ids[i]] = self.outputs[i]
         return ExecutionResult(
@@ -568,9 +579,23 @@ cdef class RunState:
 
     cdef Counts snapshot(self):
         """All counts since `initialize`."""
-        cdef Counts counts = make_counts(self.plan, self.timed)
+        cdef Counts counts = make_counts(self.plan)
         self.fill(counts)
+        if self.timed:
+            counts.timings = make_timings(self.times, self.earlier, self.plan.graph.node_count)
         return counts
+
+    cdef int fold_times(self) except -1:
+        """What was timed so far is of earlier calls."""
+        cdef int n = self.plan.graph.node_count
+        cdef int u
+        if self.earlier is NULL:
+            self.earlier = <Times*> PyMem_Calloc(n, sizeof(Times))
+            if self.earlier is NULL:
+                raise MemoryError
+        for u in range(n):
+            fold(self.times + u, self.earlier + u)
+        return 0
 
     cdef int fill(self, Counts counts) except -1:
         cdef Plan plan = self.plan
@@ -589,7 +614,6 @@ cdef class RunState:
             row[2] = step.failed
             row[3] = step.out if step.op >= NATIVE_MANY else step.passed
             row[4] = step.flushed
-            row[5] = step.time_ns
             row += COLUMNS
         if plan.gather_count:
             memcpy(counts.edges, self.delivered, plan.graph.connection_count * sizeof(int64_t))

@@ -21,6 +21,7 @@ cdef class Frame:
     cdef object item              # what it is to be called with, then what it gave
     cdef object error             # what it raised, or None
     cdef int64_t elapsed_ns       # of the call
+    cdef int64_t copied_ns        # before it
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
     cdef tuple path               # where it stands among the passes of its opener; None over the run

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from remotemedia.result import ExecutionStatus
 
+COUNTS = ("in", "passed", "filtered", "failed", "out", "flushed")
+TIMES = ("p50", "p95", "p99", "max")
+
 
 def tell_metrics(metrics: Mapping[str, Any], status: ExecutionStatus, engine: str, written: int) -> None:
     """Tell status, counts and time of every node; nothing if no run was made."""
@@ -21,8 +24,9 @@ def tell_metrics(metrics: Mapping[str, Any], status: ExecutionStatus, engine: st
     if metrics["refused"]:
         parts.append(f"{metrics['refused']} refused")
     parts += [f"{written} written", f"{metrics['duration_ns'] / 1e6:.3f} ms", f"engine {engine}"]
-    rows = [["node", "in", "passed", "filtered", "failed", "out", "flushed", "time ms"]]
+    rows = [["node", *COUNTS, "time ms", *(f"{name} µs" for name in TIMES)]]
     for node_id, counts in metrics["nodes"].items():
-        time_ms = f"{counts['time_ns'] / 1e6:.3f}" if "time_ns" in counts else "-"
-        rows.append([node_id, *(str(counts[name]) for name in rows[0][1:7]), time_ms])
+        time_ms = f"{counts['time_ns'] / 1e6:.3f}"
+        times = (f"{counts['processing'][f'{name}_ns'] / 1e3:.2f}" for name in TIMES)
+        rows.append([node_id, *(str(counts[name]) for name in COUNTS), time_ms, *times])
     tell(f"remotemedia: {', '.join(parts)}\n{columns(rows, numbers=True)}")

@@ -56,6 +56,7 @@ class Run:
         self.is_async = any(step.traits.is_async for step in program.steps)
         self.errors: list[NodeError | InputError] = []
         self._program = program
+        self._clocks = [step.clock for step in program.steps if step.clock is not None]
         self._lifecycle = Lifecycle(program.steps, claims)
         self._travel = Travel(program, policy, self._lifecycle, on_error)
         self._blueprint = blueprint
@@ -151,6 +152,13 @@ class Run:
 
     def metrics(self) -> dict[str, Any]:
         """Return all counts since `initialize` (R14)."""
+        metrics = self._counts()
+        for step in self._program.steps:
+            if step.clock is not None:
+                metrics["nodes"][step.id]["processing"] = step.clock.processing()
+        return metrics
+
+    def _counts(self) -> dict[str, Any]:
         running_ns = 0 if self._began_ns is None else perf_counter_ns() - self._began_ns
         return {
             "nodes": {step.id: step.counts() for step in self._program.in_manifest_order},
@@ -194,7 +202,9 @@ class Run:
 
     def _begin(self, *, keep: bool = True) -> None:
         """Start a record. What `initialize` counted belongs to the first call. A stream does not keep outputs."""
-        self._clear(self.metrics() if self._used else None)
+        for clock in self._clocks if self._used else ():
+            clock.fold()
+        self._clear(self._counts() if self._used else None)
         self._used = True
         self._travel.outer = sys.exception()
         for tap in self._program.taps if keep else ():
@@ -248,7 +258,13 @@ class Run:
         return [error for _, error in sorted(self._travel.failures, key=itemgetter(0))]
 
     def _metrics_of_call(self) -> dict[str, Any]:
-        return self.metrics() if self._before is None else difference(self.metrics(), self._before)
+        if self._before is None:
+            return self.metrics()
+        metrics = difference(self._counts(), self._before)
+        for step in self._program.steps:
+            if step.clock is not None:  # percentiles have no difference: these were counted apart
+                metrics["nodes"][step.id]["processing"] = step.clock.latest.to_dict()
+        return metrics
 
     def _result(self, status: ExecutionStatus, metrics: dict[str, Any]) -> ExecutionResult:
         graph = self._program.graph

@@ -10,6 +10,7 @@ from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.reference.histogram import Histogram
 from remotemedia.traits import Traits
 
 if TYPE_CHECKING:
@@ -74,22 +75,67 @@ class Tap(Inlet):
 
 
 class Clock:
-    """Adds up the time spent in a node's calls."""
+    """The times of a node's calls.
+
+    Attributes
+    ----------
+    latest, earlier : Histogram
+        Of the calls of the node that came to their end: in the call into the run that is under way, and before it.
+    """
 
     def __init__(self) -> None:
-        self.time_ns = 0
+        self.latest, self.earlier = Histogram(), Histogram()
+        self._call_ns = 0  # spent in the call of the node that is under way
+        self._other_ns = 0  # spent in what is no call: flush, the end of a producer
+        self._began_ns: int | None = None
 
-    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function`, its time counted."""
+    def start(self) -> None:
+        """Let the time run."""
+        self._began_ns = perf_counter_ns()
 
-        def measured(*args: Any) -> Any:
-            began_ns = perf_counter_ns()
+    def stop(self) -> None:
+        """Let it stand, if it runs."""
+        if self._began_ns is not None:
+            self._call_ns += perf_counter_ns() - self._began_ns
+            self._began_ns = None
+
+    def end(self, *, is_call: bool = True) -> None:
+        """Count what has run; the call came to its end."""
+        self.stop()
+        if is_call:
+            self.latest.add(self._call_ns)
+        else:
+            self._other_ns += self._call_ns
+        self._call_ns = 0
+
+    def fold(self) -> None:
+        """Let what was counted so far be of earlier calls into the run."""
+        self.earlier.merge(self.latest)
+        self.latest = Histogram()
+
+    def timed(self, process: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return `process`, its calls counted."""
+
+        def measured(item: Any) -> Any:
+            self.start()
             try:
-                return function(*args)
+                return process(item)
             finally:
-                self.time_ns += perf_counter_ns() - began_ns
+                self.end()
 
         return measured
+
+    @property
+    def time_ns(self) -> int:
+        """All time that was spent in the node."""
+        return self.earlier.total_ns + self.latest.total_ns + self._other_ns + self._call_ns
+
+    def processing(self) -> dict[str, Any]:
+        """Return ``processing`` of a node's metrics, of all calls into the run."""
+        all_calls = Histogram()
+        all_calls.merge(self.earlier)
+        all_calls.merge(self.latest)
+        return all_calls.to_dict()
 
 
 class Step:
@@ -154,18 +200,17 @@ class Step:
 
     def bind(self) -> None:
         """Look up ``process`` (once, when all nodes are initialized); other methods are when they are called."""
-        if not self.traits.produces:
-            self.process = self.timed(self.node.process)
+        if self.traits.produces:
+            return
+        self.process = self.node.process
+        if self.clock is not None and self.inlet is not None:  # other calls are timed where they go on
+            self.process = self.clock.timed(self.process)
 
     def release(self) -> None:
         """Let go of the node, and of items on their way to it."""
         self.node = None
         self.process = unbound
         self.drop_items()
-
-    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `function`, its time counted if this run is timed."""
-        return function if self.clock is None else self.clock.timed(function)
 
     def arrivals(self) -> Iterator[Any]:
         """Give what the node is to be called with in this pass."""
@@ -197,7 +242,7 @@ class Step:
         return self.passed + self.filtered + self.failed
 
     def counts(self) -> dict[str, int]:
-        """Return the counts of R14."""
+        """Return the counts of R14, without the times of single calls."""
         counts = {
             "in": self.calls,
             "passed": self.passed,

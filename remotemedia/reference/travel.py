@@ -42,6 +42,7 @@ class Call:
         self.phase = phase
         self.item = item
         self.emitted = False
+        self.timed = False  # the call of ``process`` is in the node's times
         self.iterator: Any = None  # None until the node has been called
         self._streams = phase in step.traits.streams
 
@@ -53,7 +54,7 @@ class Call:
                 self.item = self._copy()
             given = step.process(self.item)
         else:
-            given = step.timed(getattr(step.node, self.phase))()
+            given = getattr(step.node, self.phase)()
         return Await(step.node, self.phase, given) if self.phase in step.traits.awaits else given
 
     def open(self, given: Any) -> None:
@@ -70,11 +71,18 @@ class Call:
         elif given is not None or self.phase == "produce":
             given = series(step.node, self.phase, given)
         self.iterator = iter(() if given is None else given)
-        self._pull = step.timed(partial(next, self.iterator, END))
+        self._pull = partial(next, self.iterator, END)
 
     def pull(self) -> Any:
         """Return the next item or `END`, or the `Await` for it."""
         return Await(self.iterator, "__anext__", self.iterator.__anext__()) if self._streams else self._pull()
+
+    def time(self, item: Any = None) -> None:
+        """Count the time of what came to its end: a call of ``process``, or the making of an `item` by another."""
+        clock, processing = self.step.clock, self.phase in ("process", "copy")
+        if clock is not None and not self.timed:
+            clock.end(is_call=processing or (self.phase == "produce" and item is not END))
+            self.timed = processing
 
     def close(self) -> Part[None]:
         """Close what the node gave, if it can be closed."""
@@ -214,6 +222,8 @@ class Travel:
     def close_calls(self) -> Part[None]:
         """Close all calls in flight, innermost first."""
         while self._calls:
+            if self._calls[-1].phase == "process":
+                self._calls[-1].time()
             yield from self._close_innermost()
 
     def _below(self, call: Call) -> Iterator[list[Line]]:
@@ -230,9 +240,12 @@ class Travel:
     def _next(self, call: Call) -> Part[Any]:
         """Return the next item of `call`; None at its end, or if it failed and the run goes on."""
         step, item = call.step, None
+        clock = step.clock
         while item is None:
             if self.stopping and (call.iterator is not None or call.phase != "process" or step.repeats):
                 raise closed()
+            if clock is not None:
+                clock.start()
             try:
                 if call.iterator is None:
                     self._calls.append(call)
@@ -249,10 +262,15 @@ class Travel:
                 if item is not END:
                     refuse_lazy(step.node, call.phase, item)
             except BaseException as error:
+                call.time()
                 self._count_failure(call)
                 raise_any(self._verdict(step, call.phase, error, call.item))
                 yield from self._close_innermost()
                 return None
+            if clock is not None:
+                clock.stop()  # what is below has its own time
+        if item is END or call.phase != "process":
+            call.time(item)
         if item is END:
             del self._calls[-1]
             if call.phase == "process" and not call.emitted:

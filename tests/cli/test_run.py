@@ -187,9 +187,11 @@ def test_metrics_are_told_on_standard_error(echo, feed, capsys):
     assert len(out.splitlines()) == 2
     lines = err.splitlines()
     assert lines[0].startswith("remotemedia: completed, 2 items in, 2 written, ")
-    assert lines[1].split() == ["node", "in", "passed", "filtered", "failed", "out", "flushed", "time", "ms"]
-    assert lines[3].split()[:-1] == ["n1", "2", "2", "0", "0", "2", "0"]
-    assert float(lines[3].split()[-1]) >= 0
+    counts, times = ["in", "passed", "filtered", "failed", "out", "flushed"], ["p50", "p95", "p99", "max"]
+    assert lines[1].replace(" µs", "").split() == ["node", *counts, "time", "ms", *times]
+    assert lines[3].split()[:-5] == ["n1", "2", "2", "0", "0", "2", "0"]
+    time_ms, p50, p95, p99, longest = map(float, lines[3].split()[-5:])
+    assert 0 <= p50 <= p95 <= p99 <= longest <= time_ms * 1000 + 0.51
 
 
 def test_metrics_of_a_failed_run_are_those_of_what_was_finished(echo, feed, capsys):

@@ -74,6 +74,14 @@ def test_a_result_can_be_read_by_a_person(engine):
     assert "engine" in html
 
 
+def test_the_table_of_a_timed_result_has_percentiles_and_no_buckets(engine):
+    result = rm.Executor(engine=engine).execute_with_input(plain([node("a", "Echo")]), [1, 2], metrics="time")
+    html = result._repr_html_()
+    head = "".join(f"<th>{name}</th>" for name in ("flushed", "time_ns", "p50_ns", "p95_ns", "p99_ns", "max_ns"))
+    assert f"{head}</tr>" in html
+    assert f"<td>{result.metrics['nodes']['a']['processing']['max_ns']}</td></tr>" in html
+
+
 def test_graph_info(engine):
     result = rm.Executor(engine=engine).execute_with_input(
         plain([node("b", "Echo"), node("a", "Echo"), node("c", "Echo")], "a b, a c"), []
