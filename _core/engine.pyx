@@ -32,7 +32,7 @@ from remotemedia._core.nodes cimport Counter
 from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER, OverlapState
 from remotemedia._core.plan cimport (
     ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, BARRIER, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END,
-    END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
+    END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, LIMITED, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
@@ -42,6 +42,7 @@ from remotemedia._core.run cimport (
 
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
 from remotemedia.items import is_async_iterable, iterate
+from remotemedia.limits import overrun
 from remotemedia.result import ExecutionStatus
 from remotemedia.returns import async_series, emitted_many, lazy_error, series
 
@@ -112,6 +113,9 @@ cdef class Run(OverlapState):
         cdef int status
         cdef bint resumed = self.pending is not None
         cdef int64_t now, then = 0
+        cdef Step* measured = NULL     # LIMITED: the step at which `began` is this moment
+        cdef int64_t began = 0
+        cdef int64_t ended
         self.carried = None
         if timed and resumed and self.timing_at >= 0:
             timing = steps + self.timing_at
@@ -121,9 +125,12 @@ cdef class Run(OverlapState):
                 while True:
                     op = step.op
                     if timed and op >= SCHEDULE and not resumed:  # neighbours share a clock read
-                        now = perf_counter_ns()
+                        if measured == step:
+                            now = began
+                        else:
+                            now = began = perf_counter_ns()
+                        measured = step
                         if timing is not NULL:
-                            # here a limit of the call could be checked: timing.times.call_ns, without another read
                             timing.times.call_ns += now - then
                             if not timing.active and (timing is not step or step[-1].op != COPY):  # the call is over
                                 count_call(timing.times)
@@ -282,6 +289,33 @@ cdef class Run(OverlapState):
                         step += 1
                     elif op == JUMP:
                         step = steps + step.arg
+                    elif op == LIMITED:
+                        if measured != step:  # else the call before it ended here and now
+                            began = perf_counter_ns()
+                        measured = NULL
+                        if step.native is not NULL:
+                            found = step.native(step.instance, <PyObject*> item)
+                        else:
+                            args[1] = step.instance
+                            args[2] = <PyObject*> item
+                            found = step.call(step.function, args + step.first, step.nargs, NULL)
+                        if found is NULL:
+                            raise_again()
+                        ended = perf_counter_ns()
+                        if ended - began > step.limit_ns:
+                            Py_DECREF(found)  # it is late: thrown away
+                            raise overrun("process", ended - began, step.limit_ns)
+                        if found is not <PyObject*> item and is_lazy(<object> found):
+                            raise lazy_error(<object> step.instance, "process", steal(found))
+                        item = steal(found)
+                        if item is None:
+                            step.filtered += 1
+                            step = steps + step.skip
+                        else:
+                            step.passed += 1
+                            step += 1
+                            measured = step
+                            began = ended
                     elif op == ACALL:
                         if self.call_and_wait(step, item) == SUSPENDED:
                             return self.suspend(step, timing, then, item)

@@ -39,6 +39,7 @@ cdef class OverlapState(RunState):
     # what the input awaits, while passes go on
     cdef object aside
     cdef object aside_for         # the future that it waits for
+    cdef bint has_limits          # a threaded node has a time limit
     cdef bint threads_left        # the end waited for threads
 
     cdef int open_windows(self) except -1
@@ -62,6 +63,7 @@ cdef class OverlapState(RunState):
     cdef int goes_through_first(self, bint begins) except -1
     cdef int schedule(self) except -1
     cdef int choose(self) except -1
+    cdef int64_t expire_calls(self) except -2
     cdef int may_feed(self) except -1
     cdef int is_free(self, int needs) except -1
     cdef int in_flight(self) except -1

@@ -16,6 +16,8 @@ All of this is on the way of an item only where a plan is cut.
 
 from collections import deque
 
+from cpython.time cimport perf_counter_ns
+
 from remotemedia._core.plan cimport END_OF_PASS, HANDOVER, OFFLOAD_MANY, Cut, Move, Plan, Step
 from remotemedia._core.run cimport FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
 from remotemedia._core.window cimport (
@@ -38,6 +40,9 @@ cdef Window new_window(OverlapState run, int k):
     window.streams = cut.streams
     window.many = run.plan.steps[cut.step].op == OFFLOAD_MANY
     window.timed = run.timed
+    if cut.threaded and run.plan.limits is not None and run.plan.limits[cut.node] is not None:
+        window.limit_ns = <int64_t> (run.plan.limits[cut.node].get("process", 0) * 1_000_000)
+        run.has_limits = run.has_limits or window.limit_ns > 0
     window.node = run.nodes[cut.node]
     window.bell = run.bell
     window.sleepers = []
@@ -351,6 +356,7 @@ cdef class OverlapState(RunState):
     cdef int schedule(self) except -1:
         """Find what goes on next: a `Choice`, 1 if there is an item to hand out, or SUSPENDED."""
         cdef int choice
+        cdef int64_t wait_ns
         if self.on_loop and self.bell.loop is None:
             from asyncio import get_running_loop
 
@@ -367,6 +373,7 @@ cdef class OverlapState(RunState):
         while True:
             if self.stop_asked:
                 self.tick()
+            wait_ns = self.expire_calls() if self.has_limits else -1
             if self.hand_out():
                 return 1
             choice = self.choose()
@@ -378,14 +385,31 @@ cdef class OverlapState(RunState):
             if choice != 0:
                 return choice
             if self.on_loop:
+                if wait_ns >= 0:
+                    self.bell.arm_timer(wait_ns)
                 self.pending = self.bell.future.__await__()
                 self.pending_of = -1
                 if self.go_on() == SUSPENDED:
                     return SUSPENDED
                 self.take_outcome()
             elif not self.stop_asked:
-                self.bell.lock.acquire()  # an interrupt ends it
+                self.bell.lock.acquire(True, wait_ns / 1e9 if wait_ns >= 0 else -1)  # an interrupt ends it
             self.bell.disarm()
+
+    cdef int64_t expire_calls(self) except -2:
+        """Give up calls in threads that have taken too long; how long until the next has, -1 for none."""
+        cdef int64_t now = perf_counter_ns()
+        cdef int64_t first = -1
+        cdef int64_t at
+        cdef Window window
+        for window in self.windows:
+            at = window.next_expiry()
+            if at and now > at:
+                window.expire(now)
+                at = window.next_expiry()
+            if at and (first < 0 or at < first):
+                first = at
+        return -1 if first < 0 else max(first - now, 0) + 1
 
     cdef int choose(self) except -1:
         """Choose what goes on; 0 if nothing can."""
@@ -659,7 +683,7 @@ cdef class OverlapState(RunState):
             self.others = self.other_failures()
         for k in range(self.plan.cut_count):
             window = self.windows[k]
-            if window.threaded and not window.running:
+            if window.threaded and not window.running and not window.given_up:
                 for worker in window.workers:
                     worker.join()
             window.forget()

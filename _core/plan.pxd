@@ -45,13 +45,14 @@ cdef enum Op:
     COUNT            # a Counter
     NATIVE           # process_item of an extension type, through the C virtual table
     CALL             # a Python callable, by vectorcall
-    ACALL            # the same; what it gives is awaited
-    OFFLOAD          # the same, beside the rest of the run: the pass waits at cut `arg`
+    LIMITED          # NATIVE (if there is a `native`) or CALL, with a limit on its time
+    ACALL            # as CALL; what it gives is awaited
+    OFFLOAD          # as CALL, beside the rest of the run: the pass waits at cut `arg`
     NATIVE_MANY      # from here on: giving an iterable that the next step, EACH, draws from
     CALL_MANY
     ACALL_MANY       # what it gives is awaited, and then drawn from
     AGEN             # giving an async iterator that the next step, AEACH, draws from
-    OFFLOAD_MANY     # the same, beside the rest of the run, as an iterable
+    OFFLOAD_MANY     # as OFFLOAD, giving an iterable
 
 
 cdef enum Async:
@@ -70,6 +71,7 @@ cdef struct Step:
     PyObject* function      # owned by the run's list of functions
     call_t call             # vectorcall of `function`
     native_t native         # NATIVE, NATIVE_MANY: called in its place
+    int64_t limit_ns        # LIMITED: most that a call may take
     int64_t passed          # counts of R14
     int64_t filtered
     bint active             # a call is in progress and not counted yet (many)
@@ -131,6 +133,7 @@ cdef class Plan:
     cdef readonly bint is_async           # a run of it needs an event loop
     cdef bytearray asyncs                 # [n] bits of Async
     cdef bytearray has_initialize         # [n] whether the call would do anything
+    cdef list limits                      # [n] None, or limit_of each phase that has one; None if no node has any
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
 

@@ -14,6 +14,7 @@ A node directly behind its only predecessor in the program needs none of the fir
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
+from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from remotemedia._core.graph cimport PipelineGraph
@@ -25,6 +26,7 @@ from types import BuiltinMethodType
 from remotemedia._core import nodes as _nodes
 from remotemedia.beside import overlap_fault, overlap_of
 from remotemedia.errors import ManifestError, bounded_repr
+from remotemedia.limits import limit_of
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
 
@@ -280,6 +282,8 @@ cdef class Layout:
 
         at = self.add(self.call_code(u), u, 0, loop)
         plan.call_at[u] = at
+        if plan.steps[at].op == LIMITED:
+            plan.steps[at].limit_ns = <int64_t> (limit_of(self.specs[u], "process") * 1_000_000)
         if loop < 0:
             nothing.append(at)
         if many:
@@ -342,6 +346,11 @@ cdef class Layout:
             plan.has_queues = True
         return self.add(op, u, number)
 
+    cdef bint is_limited(self, int u) except -1:
+        """Whether the loop is to measure the calls of a node: a plain one that gives one item."""
+        traits = self.traits[u]
+        return limit_of(self.specs[u], "process") is not None and not traits.many and "process" not in traits.awaits
+
     cdef int call_code(self, int u) except -1:
         node = self.nodes[u]
         if self.traits[u].produces:
@@ -352,6 +361,8 @@ cdef class Layout:
             return PASS
         if type(node) is Counter:
             return COUNT
+        if self.is_limited(u):
+            return LIMITED
         if is_native(node):
             return NATIVE_MANY if self.traits[u].many else NATIVE
         if "process" in self.traits[u].streams:
@@ -375,6 +386,17 @@ cdef bint is_native(object node) except -1:
     if not isinstance(node, NativeNode):
         return False
     return type(node).process is NATIVE_PROCESS and getattr(node.process, "__self__", None) is node
+
+
+cdef object limits_of(object spec):
+    """The time limits of a node by phase, None if it has none."""
+    cdef dict limits = {}
+    if spec.timeout_ms is not None:
+        for phase in ("initialize", "process", "cleanup"):
+            limit = limit_of(spec, phase)
+            if limit is not None:
+                limits[phase] = limit
+    return limits or None
 
 
 cdef list connections_into(PipelineGraph graph, object connections, int u):
@@ -555,6 +577,8 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
             overlap = overlap_of(spec_list[u], nodes[u], traits[u], into)
             if overlap is not None:
                 layout.overlaps[u] = overlap
+    if any([spec.timeout_ms is not None for spec in spec_list]):
+        plan.limits = [limits_of(spec) for spec in spec_list]
     layout.link_scopes()
     layout.write()
     plan.gather_count = layout.gathers

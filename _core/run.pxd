@@ -129,6 +129,7 @@ cdef class RunState:
     cdef int close_call(self, int u) except -1
     cdef int begin_outputs(self) except -1
     cdef int bind(self) except -1
+    cdef object with_limit(self, int u, str phase, object method)
     cdef int bind_window(self, int u, Window window) except -1
     cdef int begin_call(self) except -1
     cdef int stop_clock(self) except -1

@@ -28,15 +28,17 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, count_call, fold, make_timings
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, NATIVE, NATIVE_MANY, OFFLOAD,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native, native_t,
 )
 from remotemedia._core.window cimport Window
 
 from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
 from remotemedia.items import refusal
+from remotemedia.limits import bounded
 from remotemedia.result import ExecutionResult, ExecutionStatus
 from remotemedia.returns import awaited_by, refuse_lazy
+from remotemedia.traits import read_traits
 
 cdef extern from *:
     """
@@ -105,7 +107,7 @@ cdef class RunState:
     cdef int initialize_one(self, int u, object context) except -1:
         """Call a node's `initialize`, or go on with it."""
         if self.pending is None:
-            initialize = getattr(self.nodes[u], "initialize", None)
+            initialize = self.with_limit(u, "initialize", getattr(self.nodes[u], "initialize", None))
             given = initialize(context) if initialize is not None else None
             if self.plan.asyncs[u] & AWAIT_INITIALIZE:
                 self.begin_await(u, "initialize", given)
@@ -130,7 +132,7 @@ cdef class RunState:
             if step.op == OFFLOAD or step.op == OFFLOAD_MANY:
                 self.bind_window(u, self.windows[step.arg])
                 continue
-            if self.plan.fresh[u]:
+            if self.plan.fresh[u] and (self.plan.limits is None or step.op == LIMITED or step.op == NATIVE):
                 step.native = process_item_of(self.nodes[u])
                 continue
             many = step.op >= NATIVE_MANY
@@ -138,7 +140,13 @@ cdef class RunState:
                 process = self.nodes[u].process
             except Exception as error:
                 raise self.node_error(u, "initialize", error, None, None)
-            if not self.plan.asyncs[u] and is_native(self.nodes[u]):
+            if step.op == LIMITED:  # what the call takes is measured by the loop
+                if is_native(self.nodes[u]):
+                    step.native = process_item_of(self.nodes[u])
+                    continue
+            elif self.plan.limits is not None and self.plan.limits[u] is not None:
+                process = self.with_limit(u, "process", process)
+            elif not self.plan.asyncs[u] and is_native(self.nodes[u]):
                 step.op = NATIVE_MANY if many else NATIVE
                 step.native = process_item_of(self.nodes[u])
                 continue
@@ -157,10 +165,22 @@ cdef class RunState:
                 step.call = <call_t> PyObject_Vectorcall
         return 0
 
+    cdef object with_limit(self, int u, str phase, object method):
+        """A method of a node with its time limit, if it has one."""
+        if self.plan.limits is None or self.plan.limits[u] is None or method is None:
+            return method
+        limit = self.plan.limits[u].get(phase)
+        if limit is None:
+            return method
+        traits = read_traits(self.nodes[u])
+        return bounded(
+            method, limit, phase, phase in traits.awaits, phase in traits.streams, traits.many and phase == "process"
+        )
+
     cdef int bind_window(self, int u, Window window) except -1:
         """Give a window the function that its workers call."""
         try:
-            window.function = self.nodes[u].process
+            window.function = self.with_limit(u, "process", self.nodes[u].process)
         except Exception as error:
             raise self.node_error(u, "initialize", error, None, None)
         return 0
@@ -238,7 +258,7 @@ cdef class RunState:
 
     cdef int clean_up_one(self, int u) except -1:
         try:
-            cleanup = getattr(self.nodes[u], "cleanup", None)
+            cleanup = self.with_limit(u, "cleanup", getattr(self.nodes[u], "cleanup", None))
             given = cleanup() if cleanup is not None else None
             if self.plan.asyncs[u] & AWAIT_CLEANUP:
                 self.begin_await(u, "cleanup", given)

@@ -22,6 +22,8 @@ cdef class Frame:
     cdef object error             # what it raised, or None
     cdef int64_t elapsed_ns       # of the call
     cdef int64_t copied_ns        # before it
+    cdef int64_t began_ns         # when it began, where there is a limit
+    cdef int64_t attempt          # who makes the call gives its outcome only if this is what it was
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
     cdef tuple path               # where it stands among the passes of its opener; None over the run
@@ -38,6 +40,8 @@ cdef class Bell:
     cdef object loop              # event loop, or None
     cdef object future            # what an async run waits for
     cdef int arm(self) except -1
+    cdef object timer             # looks at the windows when a call has taken too long
+    cdef int arm_timer(self, int64_t wait_ns) except -1
     cdef int disarm(self) except -1
     cdef int ring(self, bint elsewhere) except -1
 
@@ -56,6 +60,8 @@ cdef class Window:
     cdef bint many
     cdef bint streams             # process is an async generator
     cdef bint timed
+    cdef int64_t limit_ns         # most that a call in a thread may take, 0 for no limit
+    cdef int given_up             # threads that were left behind in a call
     cdef bint closed              # no call is begun any more
     cdef object node
     cdef object function          # its process
@@ -72,7 +78,9 @@ cdef class Window:
     cdef int wake_worker(self) except -1
     cdef Frame take_frame(self) noexcept
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
-    cdef int make_call(self, Frame frame) except -1
+    cdef bint make_call(self, Frame frame) except -1
+    cdef int64_t next_expiry(self) except -1
+    cdef int expire(self, int64_t now) except -1
     cdef int unlink(self, Frame frame) except -1
     cdef int close(self) except -1
     cdef int forget(self) except -1

@@ -18,6 +18,7 @@ from cpython.time cimport perf_counter_ns
 
 from remotemedia._core.capi cimport PyCoro_CheckExact, is_lazy
 
+from remotemedia.limits import left_behind
 from remotemedia.returns import lazy_error
 
 # What needs asyncio is imported where it is used: most runs have no window.
@@ -47,8 +48,16 @@ cdef class Bell:
         self.waiting = True
         return 0
 
+    cdef int arm_timer(self, int64_t wait_ns) except -1:
+        """Let an async run look again after a while."""
+        self.timer = self.loop.call_later(max(wait_ns, 0) / 1e9, self.look)
+        return 0
+
     cdef int disarm(self) except -1:
         self.waiting = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         self.future = None
         return 0
 
@@ -183,7 +192,9 @@ cdef class Window:
                 sleeper.release()
             elif not sleeper.done():
                 sleeper.set_result(None)
-        elif len(self.workers) < self.calls and self.running + self.queued > len(self.workers):
+        elif len(self.workers) - self.given_up < self.calls and (
+            self.running + self.queued > len(self.workers) - self.given_up
+        ):
             if self.threaded:
                 context = contextvars.copy_context()
                 worker = threading.Thread(
@@ -212,6 +223,8 @@ cdef class Window:
         self.queued -= 1
         self.running += 1
         frame.started = True
+        if self.limit_ns:
+            frame.began_ns = perf_counter_ns()
         return frame
 
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1:
@@ -230,7 +243,8 @@ cdef class Window:
         while True:
             frame = self.take_frame()
             if frame is not None:
-                self.make_call(frame)
+                if not self.make_call(frame):
+                    return
                 self.settle_frame(frame, True)
                 frame = None
             elif self.closed:
@@ -239,8 +253,11 @@ cdef class Window:
                 self.sleepers.append(lock)
                 lock.acquire()
 
-    cdef int make_call(self, Frame frame) except -1:
+    cdef bint make_call(self, Frame frame) except -1:
+        """Make a call; False if it took so long that nobody waits for its outcome."""
         cdef int64_t began = perf_counter_ns() if self.timed else 0
+        cdef int64_t attempt = frame.attempt
+        failure = outcome = None
         try:
             outcome = self.function(frame.item)
             if self.many:
@@ -249,12 +266,41 @@ cdef class Window:
                 outcome = gathered(self.node, outcome)
             elif is_lazy(outcome):
                 raise lazy_error(self.node, "process", outcome)
-            frame.item = outcome
         except BaseException as error:
-            frame.item = None
-            frame.error = error
+            failure = error
+            outcome = None
+        if frame.attempt != attempt:
+            return False
+        frame.item = outcome
+        frame.error = failure
         if self.timed:
             frame.elapsed_ns = perf_counter_ns() - began
+        return True
+
+    cdef int64_t next_expiry(self) except -1:
+        """When the call that began first will have taken too long; 0 if there is none."""
+        cdef Frame frame = self.head
+        if self.limit_ns == 0 or self.running == 0:
+            return 0
+        while frame is not None and (frame.done or not frame.started):
+            frame = frame.behind
+        return 0 if frame is None else frame.began_ns + self.limit_ns
+
+    cdef int expire(self, int64_t now) except -1:
+        """Give up the calls that have taken too long by `now`, and the threads that are in them."""
+        cdef Frame frame = self.head
+        while frame is not None:
+            if frame.started and not frame.done and now - frame.began_ns > self.limit_ns:
+                frame.attempt += 1
+                frame.item = None
+                frame.error = left_behind(self.limit_ns)
+                frame.elapsed_ns = now - frame.began_ns
+                frame.done = True
+                self.running -= 1
+                self.given_up += 1
+                if self.queued:
+                    self.wake_worker()
+            frame = frame.behind
         return 0
 
     def take(self):

@@ -121,6 +121,10 @@ class EventLoopError(RemoteMediaError, RuntimeError):
     """A call that needs an event loop of its own was made inside a running one."""
 
 
+class NodeTimeoutError(RemoteMediaError, TimeoutError):
+    """A call of a node took longer than its ``timeout_ms``; the ``__cause__`` of a `NodeError`."""
+
+
 class QueueFullError(RemoteMediaError, RuntimeError):
     """An item met as many waiting as its connection takes (``capacity``), and ``overflow`` is ``"error"``."""
 

@@ -41,7 +41,6 @@ FEATURES = (
     Feature("RunOptions", "parallel_init", "refused", "leave it out: nodes are initialized one by one", (False,)),
     Feature("RunOptions", "deadline_ms", "refused", "leave it out and bound the run from outside"),
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
-    Feature("NodeSpec", "timeout_ms", "refused", "leave it out and bound the call inside the node"),
     Feature("NodeSpec", "retry", "refused", "leave it out and retry inside the node"),
     Feature("NodeSpec", "circuit_breaker", "refused", "leave it out"),
     Feature("NodeSpec", "batch_size", "refused", "leave it out, or put a Batcher node before it"),

@@ -94,7 +94,7 @@ class Lifecycle:
         try:
             method = getattr(step.node, phase, None)
             if method is not None:
-                given = method(*args)
+                given = step.bounded(phase, method)(*args)
                 if phase in step.traits.awaits:
                     given = yield from wait_for(step.node, phase, given)
                 refuse_lazy(step.node, phase, given)

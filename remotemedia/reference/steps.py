@@ -10,6 +10,7 @@ from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.limits import bounded, limit_of
 from remotemedia.reference.histogram import Histogram
 from remotemedia.traits import Traits
 
@@ -202,7 +203,7 @@ class Step:
         """Look up ``process`` (once, when all nodes are initialized); other methods are when they are called."""
         if self.traits.produces:
             return
-        self.process = self.node.process
+        self.process = self.bounded("process", self.node.process)
         if self.clock is not None and self.inlet is not None:  # other calls are timed where they go on
             self.process = self.clock.timed(self.process)
 
@@ -211,6 +212,15 @@ class Step:
         self.node = None
         self.process = unbound
         self.drop_items()
+
+    def bounded(self, phase: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a method of the node with its time limit, if it has one."""
+        limit = limit_of(self.spec, phase)
+        if limit is None:
+            return method
+        traits = self.traits
+        many = traits.many and phase == "process"
+        return bounded(method, limit, phase, phase in traits.awaits, phase in traits.streams, many)
 
     def arrivals(self) -> Iterator[Any]:
         """Give what the node is to be called with in this pass."""

@@ -245,9 +245,6 @@ def test_a_manifest_is_an_object(source):
 UNSUPPORTED_KEYS = [
     ("isolation", "process"),
     ("isolation", "wasm"),
-    ("timeout_ms", 5),
-    ("timeout_ms", {"process": 5}),
-    ("timeout_ms", {}),
     ("retry", {"max_attempts": 2}),
     ("retry", {"max_attempts": 1, "backoff_ms": 1}),
     ("circuit_breaker", {"failure_threshold": 1, "reset_ms": 1}),
@@ -273,12 +270,15 @@ def test_what_promises_protection_or_meaning_is_refused(key, value):
     "source",
     [
         with_node(isolation="thread"),
+        with_node(timeout_ms=5),
+        with_node(timeout_ms={"initialize": 1, "process": 2.5, "cleanup": 3}),
+        with_node(timeout_ms={}),
         with_node(max_concurrency=2),
         with_connection(capacity=100),
         with_connection(overflow="drop_oldest"),
     ],
 )
-def test_what_lets_calls_overlap_is_taken(source):
+def test_what_is_for_live_pipelines_is_taken(source):
     assert Manifest.from_dict(source) == Manifest.from_json(json.dumps(source))
 
 
@@ -312,8 +312,8 @@ def _parts(part):
 
 
 def test_every_feature_is_refused_as_often_as_it_is_used():
-    source = with_node(timeout_ms=1, retry={"max_attempts": 3}, isolation="process")
-    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["timeout_ms", "retry", "isolation"]
+    source = with_node(batch_size=1, parallelism=3, isolation="process")
+    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["batch_size", "parallelism", "isolation"]
 
 
 GRAPH_FAULTS = [
@@ -829,7 +829,9 @@ HAND_BUILT = [
     (by_hand(NodeSpec("a", "Echo", 7)), "$.nodes[0].params: expected an object"),
     (by_hand(NodeSpec("a", "Echo", join_missing="skip")), "$.nodes[0].join_missing: only a join"),
     (by_hand(NodeSpec("a", "Echo", fan_in="zip")), "$.nodes[0].fan_in: expected one of"),
-    (by_hand(NodeSpec("a", "Echo", timeout_ms=Timeouts(process=1.0))), f"$.nodes[0].timeout_ms: {UNSUPPORTED}"),
+    (by_hand(NodeSpec("a", "Echo", timeout_ms=Timeouts(process=1.0))), None),
+    (by_hand(NodeSpec("a", "Echo", timeout_ms=Timeouts(process=-1.0))), "$.nodes[0].timeout_ms.process: expected"),
+    (by_hand(NodeSpec("a", "Echo", isolation="wasm")), f"$.nodes[0].isolation: {UNSUPPORTED}"),
     (by_hand(NodeSpec("a", "Echo", capabilities=NodeSpec("b", "Echo"))), "$.nodes[0].capabilities.id: unknown key"),
     (by_hand(NodeSpec("a", "Echo", extra={"y": 1})), "$.nodes[0].y: unknown key"),
     (by_hand(NodeSpec("a", "Echo", extra={"id": "b"})), "$.nodes[0]['extra.id']: unknown key"),

@@ -93,7 +93,9 @@ class Source(Tell):
 
 JOIN = {"fan_in": "join"}
 PARTIAL = {"fan_in": "join", "join_missing": "partial"}
-DEFAULTS = dict.fromkeys(("params", "fan_in", "join_missing", "copy", "is_output_node", "max_concurrency", "isolation"))
+DEFAULTS = dict.fromkeys(
+    ("params", "fan_in", "join_missing", "copy", "is_output_node", "max_concurrency", "isolation", "timeout_ms")
+)
 
 
 def blueprint(nodes, connections=""):
@@ -159,7 +161,7 @@ def imports_of(path):
 def test_imports_nothing_compiled_but_the_base_classes(path):
     ours = {
         "remotemedia." + name
-        for name in ("beside", "bounded", "errors", "items", "plan_faults", "result", "returns", "traits")
+        for name in ("beside", "bounded", "errors", "limits", "items", "plan_faults", "result", "returns", "traits")
     }
     for module, names in imports_of(path):
         if module == "remotemedia._core.node":
