@@ -23,6 +23,7 @@ MODULES = (
     "spelling",
     "plan",
     "cuts",
+    "clock",
     "histogram",
     "counts",
     "run",

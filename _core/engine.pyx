@@ -21,10 +21,11 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_TYPE
 from cpython.time cimport perf_counter_ns
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from remotemedia._core.capi cimport PyGen_Type, PyIter_Next, is_lazy, raise_again, steal
+from remotemedia._core.clock cimport clock_scale, read_clock
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, add, count_call
 from remotemedia._core.node cimport Claims
@@ -77,10 +78,10 @@ cdef inline object take(list waiting, int edge):
     return steal(item)
 
 
-cdef Step* stop_clock(Step* timing, int64_t then) noexcept:
+cdef Step* stop_clock(Step* timing, int64_t then, uint64_t clock) noexcept:
     """What comes is nobody's time: a wait for the input, or for who takes the output."""
     if timing is not NULL:
-        timing.times.call_ns += perf_counter_ns() - then
+        timing.times.call_ns += read_clock(clock) - then
         if not timing.active:
             count_call(timing.times)
     return NULL
@@ -105,6 +106,7 @@ cdef class Run(OverlapState):
         cdef list results = self.results
         cdef list waiting = self.waiting
         cdef bint timed = self.timed
+        cdef uint64_t clock = self.clock
         cdef object item = self.carried
         cdef object taken
         cdef PyObject* found
@@ -128,8 +130,8 @@ cdef class Run(OverlapState):
                         if measured == step:
                             now = began
                         else:
-                            now = began = perf_counter_ns()
-                        measured = step
+                            now = began = read_clock(clock)
+                        measured = step if op == LIMITED else NULL
                         if timing is not NULL:
                             timing.times.call_ns += now - then
                             if not timing.active and (timing is not step or step[-1].op != COPY):  # the call is over
@@ -173,7 +175,7 @@ cdef class Run(OverlapState):
                             step += 1
                     elif op == EMIT:
                         if self.streaming:
-                            stop_clock(timing, then)
+                            stop_clock(timing, then, clock)
                             self.out_item = item
                             self.out_node = step.node
                             self.pc = <int> (step - steps) + 1
@@ -185,7 +187,7 @@ cdef class Run(OverlapState):
                     elif op == FETCH:
                         self.budget -= 1
                         if timing is not NULL and (self.feed != FEED_LIST or self.budget < 0):
-                            timing = stop_clock(timing, then)
+                            timing = stop_clock(timing, then, clock)
                         if self.budget < 0:
                             self.tick()
                             if self.on_loop and self.pending is None:
@@ -194,7 +196,7 @@ cdef class Run(OverlapState):
                         if self.feed == FEED_LIST:
                             if self.cursor_at >= PySequence_Fast_GET_SIZE(self.source):
                                 if self.windows is None:
-                                    stop_clock(timing, then)
+                                    stop_clock(timing, then, clock)
                                     return 0
                                 self.fed_out = True
                                 step = steps + self.plan.schedule_at
@@ -232,7 +234,7 @@ cdef class Run(OverlapState):
                         self.index = self.fed
                         self.items_in += 1
                         if item is None or is_lazy(item):
-                            timing = stop_clock(timing, then)
+                            timing = stop_clock(timing, then, clock)
                             self.refuse(item)
                         else:
                             if not self.plan.one_source:
@@ -240,7 +242,7 @@ cdef class Run(OverlapState):
                             step = steps + 1
                     elif op == END:
                         if self.feed == FEED_NONE:
-                            stop_clock(timing, then)
+                            stop_clock(timing, then, clock)
                             return 0
                         step = steps
                     elif op == TAKE:
@@ -291,7 +293,7 @@ cdef class Run(OverlapState):
                         step = steps + step.arg
                     elif op == LIMITED:
                         if measured != step:  # else the call before it ended here and now
-                            began = perf_counter_ns()
+                            began = read_clock(clock)
                         measured = NULL
                         if step.native is not NULL:
                             found = step.native(step.instance, <PyObject*> item)
@@ -301,7 +303,7 @@ cdef class Run(OverlapState):
                             found = step.call(step.function, args + step.first, step.nargs, NULL)
                         if found is NULL:
                             raise_again()
-                        ended = perf_counter_ns()
+                        ended = read_clock(clock)
                         if ended - began > step.limit_ns:
                             Py_DECREF(found)  # it is late: thrown away
                             raise overrun("process", ended - began, step.limit_ns)
@@ -475,9 +477,9 @@ cdef class Run(OverlapState):
                         step = steps + step.skip
             except BaseException as error:
                 if step.op < COPY:
-                    timing = stop_clock(timing, then)
+                    timing = stop_clock(timing, then, clock)
                 elif timing is not NULL:
-                    timing.times.call_ns += perf_counter_ns() - then
+                    timing.times.call_ns += read_clock(clock) - then
                     timing = NULL
                 try:
                     step = steps + self.fault(<int> (step - steps), error, item)
@@ -968,6 +970,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     places = plan.slot_count  # as many as there are connections, and more where calls overlap
     run.waiting = [None] * places
     run.pending_of = -1
+    if timed or plan.limits is not None:
+        run.clock = clock_scale()
     if timed:
         run.times = <Times*> PyMem_Calloc(n, sizeof(Times))
         if run.times is NULL:

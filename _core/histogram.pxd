@@ -63,6 +63,8 @@ cdef inline void add(Histogram* histogram, int64_t ns) noexcept nogil:
     cdef uint64_t index
     if value >> 40:
         value = (<uint64_t> 1 << 40) - 1
+        if ns < 0:  # the clock was set back while the machine slept
+            ns = value = 0
     shift = highest_bit(value | SUBS) - SUB_BITS
     index = (<uint64_t> shift << SUB_BITS) + (value >> shift)
     histogram.buckets[index] += 1

@@ -1,7 +1,7 @@
 # What a run is beside its loop. One thread at a time calls into a run; only `stop` and `metrics` may come from another.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from remotemedia._core.counts cimport Counts
 from remotemedia._core.histogram cimport Times
@@ -81,6 +81,7 @@ cdef class RunState:
     cdef object outcome           # what it came to
     cdef int timing_at            # step whose time ran when the loop was suspended, -1 for none
     cdef int64_t timed_since
+    cdef uint64_t clock           # how the loop reads its clock: see `clock`
     cdef int64_t drawn_since      # of the item of a flush or a producer that is awaited
     cdef bint on_loop             # the call under way can suspend, so that other tasks run
     cdef bint calls_closed        # nothing is in flight

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comparators as plain
-from cython_node import CannotCompile, tick_class
+from cython_node import UPDATES, CannotCompile, compile_source, tick_class
 from scenarios import JOIN, S1, S2, S3, chain, executor, floats, integers, long_chain_text, prepare, sdk_chain_text
 
 import remotemedia
@@ -198,6 +198,28 @@ def manifest_rows() -> list[Row]:
     ]
 
 
+def time_rows() -> list[Row]:
+    found = []
+    for name, tree, items, rounds, must, aim in (
+        ("S1, 1 000 items", S1, integers(1000), 300, 3.0, 2.0),
+        ("S3, 100 000 items", S3, floats(100_000), 25, 1.6, 1.3),
+    ):
+        timed, counted = prepare(tree, items, metrics="time"), prepare(tree, items)
+        assert timed().results == counted().results
+        assert all(node["processing"]["count"] == node["in"] for node in timed().metrics["nodes"].values())
+        found.append(Row(f'{name}: metrics="time" ÷ "counts"', ratio(rounds, timed, counted), must, aim))
+    what = "a histogram update beyond its clock read"
+    try:
+        made = compile_source(UPDATES)
+    except CannotCompile as reason:
+        return [*found, Row(what, None, 10, 5, "ns", note=str(reason))]
+    count = 100_000
+    samples = interleave(60, lambda: made.update(count), lambda: made.read(count))
+    update_ns = statistics.median((update - read) / count for update, read in samples)
+    read_ns = statistics.median(read for _, read in samples) / count
+    return [*found, Row(what, update_ns, 10, 5, "ns", note=f"the read itself {read_ns:.0f} ns")]
+
+
 def memory_rows() -> list[Row]:
     items = integers(1_000_000)
     run = executor("cython").execute_with_input
@@ -269,7 +291,7 @@ def start_ms(code: str) -> float:
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
 
-SECTIONS = (s1_rows, s2_rows, s3_rows, slope_rows, join_rows, manifest_rows, memory_rows, import_rows)
+SECTIONS = (s1_rows, s2_rows, s3_rows, slope_rows, join_rows, time_rows, manifest_rows, memory_rows, import_rows)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import remotemedia as rm
 
@@ -115,14 +115,19 @@ def executor(engine: str, **node_types: Callable[[], Any]) -> rm.Executor:
 
 
 def prepare(
-    tree: dict[str, Any], items: list[Any], engine: str = "cython", **node_types: Callable[[], Any]
+    tree: dict[str, Any],
+    items: list[Any],
+    engine: str = "cython",
+    *,
+    metrics: Literal["counts", "time"] = "counts",
+    **node_types: Callable[[], Any],
 ) -> Callable[[], rm.ExecutionResult]:
     """Return a call that is one whole `execute_with_input` of a ready `Manifest`; its plan is cached."""
     execute = executor(engine, **node_types).execute_with_input
     ready = rm.Manifest.from_dict(tree)
 
     def run() -> rm.ExecutionResult:
-        return execute(ready, items)
+        return execute(ready, items, metrics=metrics)
 
     if run().engine != engine:
         raise RuntimeError(f"the run was not by the engine {engine!r}")

@@ -53,6 +53,20 @@ class PythonNodes:
         self.run()
 
 
+class Timed:
+    """S1 and S3 with the times of all calls, 1 000 items."""
+
+    params = [["S1", "S3"], ENGINES]
+    param_names = ["scenario", "engine"]
+
+    def setup(self, scenario, engine):
+        tree, items = {"S1": (S1, integers(1000)), "S3": (S3, floats(1000))}[scenario]
+        self.run = prepare(tree, items, engine, metrics="time")
+
+    def time_execute(self, scenario, engine):
+        self.run()
+
+
 class ChainMemory:
     """S1 with its results held: the process's peak."""
 

@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "asv_bench"))
 
 import comparators as plain
+import cython_node
 import ratios
 import scenarios
 
@@ -52,6 +53,22 @@ def test_data_are_the_same_in_every_process_and_half_of_them_are_dropped():
     assert items == scenarios.floats(10_000)
     kept = scenarios.prepare(scenarios.S3, items)().results
     assert len(kept) / len(items) == pytest.approx(0.5, abs=0.02)
+
+
+def test_what_is_timed_is_timed_and_what_is_not_is_not(engine):
+    for metrics in ("time", "counts"):
+        nodes = scenarios.prepare(scenarios.S3, scenarios.floats(9), engine, metrics=metrics)().metrics["nodes"]
+        assert [node.get("processing", {}).get("count") == node["in"] for node in nodes.values()] == [
+            metrics == "time"
+        ] * 3
+
+
+def test_the_loop_that_times_updates_makes_them_and_the_other_does_not():
+    made = cython_node.compile_source(cython_node.UPDATES)
+    made.read(1000)
+    assert made.counted() == 0
+    made.update(1000)
+    assert made.counted() == 1000
 
 
 def test_the_wrong_engine_is_refused(monkeypatch):

@@ -44,6 +44,10 @@ def test_both_give_the_same_at_the_edges(ns):
     assert (found["count"], found["total_ns"], found["max_ns"], found["p50_ns"]) == (1, ns, ns, found["p99_ns"])
 
 
+def test_a_time_below_nothing_counts_as_nothing():
+    assert recorded([-5]).to_dict() == counted([0]).to_dict()
+
+
 def test_buckets_follow_each_other_without_a_gap():
     reach = [bounds_of(bucket) for bucket in range(592)]
     assert reach[0] == (0, 0)

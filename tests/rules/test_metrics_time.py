@@ -160,12 +160,28 @@ def test_each_call_is_counted_with_the_time_of_its_body(driver, kind, copied):
     times_hold(outcome.counts("p"))
 
 
-@pytest.mark.parametrize("copied", [False, True])
-def test_a_node_that_is_called_again_and_again_has_each_call_counted(driver, copied):
+@pytest.mark.parametrize("kind", ["Plain", "Drop", "Fail"])
+@pytest.mark.parametrize("keys", [{}, {"copy": True}, {"timeout_ms": 10_000}])
+def test_a_node_that_is_called_again_and_again_has_each_call_counted(driver, kind, keys):
     nodes_of(driver)
-    outcome = driver.run(plain([node("d", "Drop", copy=copied)]), [1, 2, 2, 4, 5], metrics="time")
-    times_hold(outcome.counts("d"))
-    assert outcome.counts("d")["processing"]["count"] == 5
+    manifest = plain([node("n", kind) | keys])
+    outcome = driver.run(manifest, [1, 2, 2, 3, 5], error_policy="skip", metrics="time")
+    times_hold(outcome.counts("n"), Measured.own_ns[kind])
+    assert outcome.counts("n")["processing"]["count"] == 5
+    assert outcome.counts("n")["time_ns"] <= outcome.metrics["duration_ns"] * 1.01
+
+
+@pytest.mark.parametrize("kinds", ["Plain Both Plain", "Plain Drop", "Fail Plain"])
+def test_nodes_with_limits_have_times_too(driver, kinds):
+    nodes_of(driver)
+    tree = chain(*(node(f"n{i}", kind) for i, kind in enumerate(kinds.split())))
+    for spec in tree["nodes"][1:]:
+        spec["timeout_ms"] = 10_000
+    outcome = driver.run(tree, [1, 2, 2, 3, 5], error_policy="skip", metrics="time")
+    for spec in tree["nodes"]:
+        times_hold(outcome.counts(spec["id"]))
+    spent = sum(counts["time_ns"] for counts in outcome.metrics["nodes"].values())
+    assert sum(Measured.own_ns.values()) <= spent * 1.01 <= outcome.metrics["duration_ns"] * 1.02
 
 
 @pytest.mark.parametrize("policy", ["skip", "collect", "stop"])
