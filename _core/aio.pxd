@@ -32,6 +32,7 @@ cdef class AsyncStreamBase:
     cdef public bint busy         # a call is under way
     cdef public bint closing      # and is to be the last one
     cdef readonly bint with_node
+    cdef readonly object waiting  # task that waits for the next item, or None
 
 
 cdef class Next(Awaitable):

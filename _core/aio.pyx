@@ -9,6 +9,8 @@ Every object here has the methods of a coroutine (send, throw, close) and the C 
 which a task drives it without a Python call.
 """
 
+from asyncio import current_task
+
 from cpython.object cimport PyObject
 
 from remotemedia._core.capi cimport PyIter_Send, PySendResult, PYGEN_NEXT, PYGEN_RETURN, raise_again, steal
@@ -240,12 +242,15 @@ cdef class Next(Awaitable):
         try:
             status = run.advance()
             if status == SUSPENDED:
+                stream.waiting = current_task()
                 self.yielded = run.yielded
                 run.yielded = None
                 return SUSPENDED
+            stream.waiting = None
             if status == 1 and stream.closing:
                 raise SessionClosedError("the stream was closed while an item was on its way")
         except BaseException as error:
+            stream.waiting = None
             self.slow = stream._failed(error)
             return self.delegate(None, None)
         if status == 0:

@@ -27,6 +27,8 @@ cdef enum Stage:
 
 
 cdef enum:
+    FIRST_PACE = 16  # passes until the first turn of the loop, which shows how long they take
+    TURN_NS = 2_000_000
     SUSPENDED = 2    # what is awaited is not there yet: hand `yielded` to the event loop, and call again
 
 
@@ -68,6 +70,8 @@ cdef class RunState:
     cdef int64_t fed              # index of the item that was pulled or produced last
     cdef int64_t next_call        # index of the next `process` call of a session
     cdef int64_t budget           # passes left until signals are looked at
+    cdef int64_t pace             # on an event loop: how many, as far as is known, take `TURN_NS`
+    cdef int64_t turned_ns        # when the loop had its last turn
     cdef int flush_at             # position in plan.flushers or plan.producers
     cdef object generator         # what a flush or produce in progress gives
     cdef int generator_of         # its node
@@ -123,6 +127,7 @@ cdef class RunState:
     cdef object take_outcome(self)
     cdef int close_pending(self) except -1
     cdef int tick(self) except -1
+    cdef int64_t next_pace(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1
     cdef int record(self, object error) except -1

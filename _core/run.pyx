@@ -451,7 +451,7 @@ cdef class RunState:
 
     cdef int tick(self) except -1:
         """Look at signals and at `stop`, and let other threads run; none of it is a node's fault."""
-        self.budget = self.plan.stride
+        self.budget = self.next_pace() if self.on_loop else self.plan.stride
         self.raw = True
         PyErr_CheckSignals()
         with nogil:
@@ -460,6 +460,14 @@ cdef class RunState:
             raise SessionClosedError("closed while it was running")
         self.raw = False
         return 0
+
+    cdef int64_t next_pace(self) except -1:
+        """How many passes until the other tasks of the event loop get a turn: as many as take about `TURN_NS`."""
+        cdef int64_t now = perf_counter_ns()
+        cdef int64_t fitting = self.pace * TURN_NS // max(now - self.turned_ns, 1)
+        self.turned_ns = now
+        self.pace = max(1, min(fitting, 8 * self.pace, self.plan.stride))
+        return self.pace
 
     # --- errors ----------------------------------------------------------------------------------------------------------
 
@@ -549,6 +557,9 @@ cdef class RunState:
         if self.windows is not None:
             self.begin_overlap()
         self.began_ns = perf_counter_ns()
+        if self.on_loop:
+            self.turned_ns = self.began_ns
+            self.pace = self.budget = min(<int64_t> FIRST_PACE, self.plan.stride)
         return 0
 
     cdef int stop_clock(self) except -1:

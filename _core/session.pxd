@@ -14,6 +14,8 @@ cdef class Session:
     cdef bint streaming           # a stream has the session, between its items too
     cdef bint closing             # the call under way is to be the last one
     cdef bint closed
+    cdef unsigned long caller     # thread that is inside
+    cdef object over              # set at the end, where somebody waits for it
 
     cdef object opened(self)
     cdef int enter(self) except -1
@@ -22,6 +24,7 @@ cdef class Session:
     cdef object fail(self, object error)
     cdef object finish(self, object error)
     cdef bint ask_to_stop(self) except -1
+    cdef int end_within(self, object timeout) except -1
 
 
 cdef class Stream:

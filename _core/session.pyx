@@ -17,6 +17,9 @@ from remotemedia.errors import RemoteMediaError, SessionBusyError, SessionClosed
 from remotemedia.items import check_feed, check_input
 from remotemedia.result import ExecutionStatus
 
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+
 cdef object FAILED = ExecutionStatus.FAILED
 
 
@@ -155,17 +158,38 @@ cdef class Session:
         run = self.current
         return self.final_metrics if run is None else run.metrics()
 
-    def close(self):
+    def close(self, timeout=None):
         """Clean up; legal from any thread at any time, and more than once.
 
         If a call is running in another thread, or the caller is inside one, that call ends with
-        `SessionClosedError` at its next item and cleans up; this one does not wait for it.
+        `SessionClosedError` at its next item and cleans up.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds until what the call, or a cleanup, still awaits is cancelled; this method then waits for the end,
+            as long again at most, for a plain call cannot be cancelled. Without it, what is awaited is waited for, and
+            this method does not wait for a call of another thread.
         """
-        if self.closed or self.ask_to_stop():
+        if self.ask_to_stop():
+            if timeout is not None and self.caller != PyThread_get_thread_ident():
+                self.end_within(timeout)
             return
-        final = self.finish(None)
+        if self.closed:
+            return
+        if timeout is None or self.current is None:
+            final = self.finish(None)
+        else:
+            from remotemedia.stopping import Timer, abort_of
+
+            with Timer(timeout, abort_of(self.current)):
+                final = self.finish(None)
         if final is not None:
             raise final
+
+    def abort(self):
+        """Do what `close` does, and cancel at once what is awaited; what cannot be cancelled is not waited for."""
+        self.close(0)
 
     def __repr__(self):
         return f"<Session: {'closed' if self.closed else 'new' if self.current is None else 'open'}>"
@@ -203,6 +227,7 @@ cdef class Session:
         if self.inside or self.streaming:
             raise SessionBusyError("the session is in a call (or has an unfinished stream); one at a time")
         self.inside = True
+        self.caller = PyThread_get_thread_ident()
         return 0
 
     cdef object leave(self, object result):
@@ -232,6 +257,8 @@ cdef class Session:
         self.final_metrics = run.metrics()
         self.current = None
         self.native = None
+        if self.over is not None:
+            self.over.set()
         return error
 
     cdef bint ask_to_stop(self) except -1:
@@ -242,6 +269,21 @@ cdef class Session:
         if self.current is not None:
             self.current.stop()
         return True
+
+    cdef int end_within(self, object timeout) except -1:
+        """Wait for the end of the call under way; after `timeout` abort it, and wait as long again."""
+        from threading import Event
+
+        from remotemedia.stopping import abort_of
+
+        if self.over is None:
+            self.over = Event()
+        run = self.current
+        if run is None or self.over.wait(timeout):
+            return 0
+        abort_of(run)()
+        self.over.wait(timeout)
+        return 0
 
 
 cdef class Stream:
@@ -275,6 +317,7 @@ cdef class Stream:
         if session.inside:
             raise SessionBusyError("the stream is being iterated; one caller at a time")
         session.inside = True
+        session.caller = PyThread_get_thread_ident()
         output = None
         try:
             run = session.native

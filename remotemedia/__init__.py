@@ -16,6 +16,7 @@ _HOMES = {
     "remotemedia._core.session": ("Session", "Stream"),
     "remotemedia.aio": ("AsyncSession", "AsyncStream"),
     "remotemedia.errors": (
+        "DeadlineError",
         "EventLoopError",
         "QueueFullError",
         "InputError",
@@ -42,6 +43,7 @@ __all__ = [
     "AsyncStream",
     "Capabilities",
     "Connection",
+    "DeadlineError",
     "EventLoopError",
     "ExecutionResult",
     "ExecutionStatus",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from remotemedia._core.session import Session, Stream
     from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.errors import (
+        DeadlineError,
         EventLoopError,
         InputError,
         ManifestError,

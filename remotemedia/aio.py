@@ -6,6 +6,8 @@ The same rules of who may call when, for both engines; every way out leads throu
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import warnings
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -17,10 +19,17 @@ from remotemedia._core.engine import Run as NativeRun
 from remotemedia.errors import RemoteMediaError, SessionBusyError, SessionClosedError
 from remotemedia.items import check_async_feed, check_async_input
 from remotemedia.result import ExecutionResult, ExecutionStatus
+from remotemedia.stopping import LoopTimer, Stopper
 
 if TYPE_CHECKING:
     from remotemedia.errors import InputError, NodeError
     from remotemedia.run_protocol import Run
+
+PATIENCE = 10.0
+"""Seconds that `AsyncSession.close` waits for a call that was aborted: a node may ignore its cancellation."""
+
+NOTHING = Stopper(lambda: None)
+"""Of a session that is not open yet."""
 
 AnyIterable = Iterable[Any] | AsyncIterable[Any]
 
@@ -73,6 +82,8 @@ class AsyncSession:
         self._stream: weakref.ref[AsyncStream] | None = None  # what has the session, between its items too
         self._closing = False  # the call under way is to be the last one
         self._closed = False
+        self._stopper = NOTHING  # the run's, which holds nothing of the session
+        self._over: asyncio.Event | None = None  # somebody waits for the end
         self.errors: list[NodeError | InputError] = []
 
     async def __aenter__(self) -> Self:
@@ -89,10 +100,11 @@ class AsyncSession:
             raise
         self.errors = run.errors
         self._run = run
+        self._stopper = Stopper(run.stop)
         try:
             if self._closing:
                 raise SessionClosedError("the session was closed while it was opened")
-            await awaitable(run, "initialize")
+            await self._stopper.call(awaitable(run, "initialize"))
         except BaseException as error:
             await self._fail(error)
         await self._leave()
@@ -166,24 +178,47 @@ class AsyncSession:
         """Return the counts of R14 over the whole session; legal at any time."""
         return self._final_metrics if self._run is None else self._run.metrics()
 
-    async def close(self) -> None:
+    async def close(self, timeout: float | None = None) -> None:  # it does not end this call alone
         """Clean up; legal at any time, and more than once.
 
         If a call is running in another task, or the caller is inside one, that call ends with `SessionClosedError`
-        and cleans up; this one does not wait for it.
+        at its next item and cleans up.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds until what the call, or a cleanup, still waits for is cancelled; this method then waits for the end.
+            Without it, what waits is waited for, and this method does not wait for a call of another task.
         """
-        if self._closed or self._ask_to_stop():
+        if self._ask_to_stop():
+            if timeout is not None and not self._stopper.is_inside():
+                await self._end_within(timeout)
             return
-        final = await self._finish(None)
+        if self._closed:
+            return
+        with LoopTimer(timeout, self._stopper.abort):
+            final = await self._finish(None)
         if final is not None:
             raise final
+
+    async def abort(self) -> None:
+        """Do what `close` does, and cancel at once what is waited for."""
+        await self.close(0)
+
+    async def _end_within(self, timeout: float) -> None:
+        """Wait for the end of the call under way, and abort it after `timeout`."""
+        if self._over is None:
+            self._over = asyncio.Event()
+        with contextlib.suppress(TimeoutError), LoopTimer(timeout, self._stopper.abort):
+            async with asyncio.timeout(timeout + PATIENCE):
+                await self._over.wait()
 
     def __repr__(self) -> str:
         return f"<AsyncSession: {'closed' if self._closed else 'new' if self._run is None else 'open'}>"
 
     async def _call(self, run: Run, procedure: str, argument: Any = None) -> Any:
         try:
-            return await awaitable(run, procedure, argument)
+            return await self._stopper.call(awaitable(run, procedure, argument))
         except BaseException as error:
             await self._fail(error)
 
@@ -228,8 +263,11 @@ class AsyncSession:
             return error
         self._inside = True  # of its cleanups: one may come back here
         try:
-            return await end(run, error)
+            final: BaseException | None = await self._stopper.call(end(run, error))
+            return final
         finally:
+            if self._over is not None:
+                self._over.set()
             self._inside = False
             self._final_metrics = run.metrics()
             self._run = None
@@ -321,7 +359,7 @@ class AsyncStream(AsyncStreamBase, AsyncIterator[Any]):
             return await self.__anext__()
         self.busy = True
         try:
-            output = await awaitable(run, "next_output")
+            output = await session._stopper.call(awaitable(run, "next_output"))
             if output is not None and self.closing:
                 raise SessionClosedError("the stream was closed while an item was on its way")
         except BaseException as error:
@@ -354,6 +392,7 @@ class AsyncStream(AsyncStreamBase, AsyncIterator[Any]):
         session._begin()
         self._begun = True
         session._stream = weakref.ref(self)
+        session._stopper.watch(weakref.proxy(self))
         try:
             run.begin_stream(self._items)
         except BaseException as error:
@@ -382,6 +421,7 @@ class AsyncStream(AsyncStreamBase, AsyncIterator[Any]):
         """End what the stream is to end, since the call raised `error`, and raise what is to be raised."""
         session = self._session
         self.native = None
+        error = session._stopper.told(error)
         ours = self.closing and not self._owns and not session._closing and isinstance(error, SessionClosedError)
         try:
             if ours:  # asked for by `aclose`: the session goes on
@@ -397,6 +437,7 @@ class AsyncStream(AsyncStreamBase, AsyncIterator[Any]):
         """Give the session back."""
         self._ended_already = True
         self._session._stream = None
+        self._session._stopper.watch(None)
         self._items = None
 
     async def _abandon(self) -> None:
@@ -405,7 +446,7 @@ class AsyncStream(AsyncStreamBase, AsyncIterator[Any]):
         self.native = None
         session._inside = True
         try:
-            await awaitable(session._opened(), "abandon")
+            await session._stopper.call(awaitable(session._opened(), "abandon"))
         except BaseException as error:
             session._inside = False
             self._ended_already = True

@@ -125,6 +125,10 @@ class NodeTimeoutError(RemoteMediaError, TimeoutError):
     """A call of a node took longer than its ``timeout_ms``; the ``__cause__`` of a `NodeError`."""
 
 
+class DeadlineError(RemoteMediaError, TimeoutError):
+    """A run was not over by its ``run.deadline_ms``."""
+
+
 class QueueFullError(RemoteMediaError, RuntimeError):
     """An item met as many waiting as its connection takes (``capacity``), and ``overflow`` is ``"error"``."""
 

@@ -152,9 +152,7 @@ class Executor:
         """
         if type(items) is not list:
             check_input(items)
-        run = self._run(manifest, error_policy, session_id, metrics)
-        if run.is_async:
-            run = with_own_loop(run)
+        run = self._run(manifest, error_policy, session_id, metrics, None, True)
         if run.producers:
             check_feed(run.producers, items)
         return whole(run, items)
@@ -178,13 +176,13 @@ class Executor:
         Notes
         -----
         The other parameters, and what is raised, are those of `execute_with_input`. A node that never suspends costs
-        no turn of the loop; the others get one every 50 000 steps all the same. If the task is cancelled, so is the
-        call of the node that waits; all nodes are cleaned up before the cancellation is raised.
+        no turn of the loop; the other tasks get one about every 2 ms all the same, between two items. If the task is
+        cancelled, so is the call of the node that waits; all nodes are cleaned up before the cancellation is raised.
         """
         from remotemedia import aio
 
         check_async_input(items)
-        run = self._run(manifest, error_policy, session_id, metrics)
+        run = self._run(manifest, error_policy, session_id, metrics, None, False)
         check_async_feed(run.producers, items)
         return await aio.whole(run, items)
 
@@ -199,7 +197,7 @@ class Executor:
         """Run a manifest on what its producers give, awaited. See `execute` and `execute_with_input_async`."""
         from remotemedia import aio
 
-        return await aio.whole(self._run(manifest, error_policy, session_id, metrics), None)
+        return await aio.whole(self._run(manifest, error_policy, session_id, metrics, None, False), None)
 
     def execute(
         self,
@@ -210,7 +208,7 @@ class Executor:
         metrics: MetricsLevel = "counts",
     ) -> ExecutionResult:
         """Run a manifest on what its producers give; without any, on empty input. See `execute_with_input`."""
-        return whole(self._sync_run(manifest, error_policy, session_id, metrics), None)
+        return whole(self._run(manifest, error_policy, session_id, metrics, None, True), None)
 
     def check(self, manifest: ManifestLike) -> list[str]:
         """Find out, without a run, whether a manifest can be run: its nodes are made and planned, then dropped.
@@ -230,7 +228,7 @@ class Executor:
         ManifestError, RegistryError
             As a run would. No method of a node is called.
         """
-        return list(self._run(manifest, "stop", None, "counts").producers)
+        return list(self._run(manifest, "stop", None, "counts", None, False).producers)
 
     def open(
         self,
@@ -255,7 +253,7 @@ class Executor:
         The other parameters are those of `execute_with_input`.
         """
         check_options(error_policy, metrics)
-        return Session(lambda: self._sync_run(manifest, error_policy, session_id, metrics, on_error))
+        return Session(lambda: self._run(manifest, error_policy, session_id, metrics, on_error, True, False))
 
     def stream(
         self,
@@ -304,7 +302,7 @@ class Executor:
         from remotemedia.aio import AsyncSession
 
         check_options(error_policy, metrics)
-        return AsyncSession(lambda: self._run(manifest, error_policy, session_id, metrics, on_error))
+        return AsyncSession(lambda: self._run(manifest, error_policy, session_id, metrics, on_error, False, False))
 
     def stream_async(
         self,
@@ -359,8 +357,11 @@ class Executor:
         policy: str,
         session_id: str | None,
         metrics: str,
-        on_error: OnError | None = None,
+        on_error: OnError | None,
+        plain: bool,
+        once: bool = True,
     ) -> Run:
+        """Return a new run; `plain` if nobody awaits its calls, `once` if it is executed once."""
         if self._closed:
             raise SessionClosedError("the executor is closed; make a new one")
         if metrics != "counts" or policy not in POLICIES:
@@ -370,19 +371,10 @@ class Executor:
             blueprint = cached[2]
         else:
             blueprint = self._blueprint(manifest)
-        return self._open_run(blueprint, policy, session_id, metrics == "time", on_error)
-
-    def _sync_run(
-        self,
-        manifest: ManifestLike,
-        policy: str,
-        session_id: str | None,
-        metrics: str,
-        on_error: OnError | None = None,
-    ) -> Run:
-        """Return a run whose calls nobody awaits."""
-        run = self._run(manifest, policy, session_id, metrics, on_error)
-        return with_own_loop(run) if run.is_async else run
+        run = self._open_run(blueprint, policy, session_id, metrics == "time", on_error)
+        if plain and run.is_async:
+            run = with_own_loop(run)
+        return run if blueprint.deadline_ms is None else with_deadline(run, blueprint.deadline_ms, once)
 
     def _blueprint(self, given: ManifestLike) -> Blueprint:
         version = self._registry.version  # before the look-ups: a type registered meanwhile makes the entry stale
@@ -406,6 +398,13 @@ def with_own_loop(run: Run) -> Run:
     from remotemedia.own_loop import OwnLoop
 
     return OwnLoop(run)
+
+
+def with_deadline(run: Run, deadline_ms: float, once: bool) -> Run:
+    """Return `run`, its calls bounded in time."""
+    from remotemedia.deadline import DeadlineRun
+
+    return DeadlineRun(run, deadline_ms, once)
 
 
 def check_options(error_policy: str, metrics: str) -> None:

@@ -39,7 +39,6 @@ class Feature(NamedTuple):
 
 FEATURES = (
     Feature("RunOptions", "parallel_init", "refused", "leave it out: nodes are initialized one by one", (False,)),
-    Feature("RunOptions", "deadline_ms", "refused", "leave it out and bound the run from outside"),
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
     Feature("NodeSpec", "retry", "refused", "leave it out and retry inside the node"),
     Feature("NodeSpec", "circuit_breaker", "refused", "leave it out"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from remotemedia._core.aio import awaitable
 from remotemedia.errors import EventLoopError
+from remotemedia.stopping import Stopper
 
 if TYPE_CHECKING:
     from remotemedia.errors import InputError, NodeError
@@ -35,6 +36,7 @@ class OwnLoop:
         check_no_loop()
         self._run = run
         self._runner: asyncio.Runner | None = None
+        self._stopper = Stopper(run.stop)
 
     @property
     def errors(self) -> list[NodeError | InputError]:
@@ -86,6 +88,10 @@ class OwnLoop:
         """Let the call under way end; legal from any thread."""
         self._run.stop()
 
+    def abort(self) -> None:
+        """End the call under way at once, if it waits; legal from any thread."""
+        self._stopper.abort()
+
     def end(self, error: BaseException | None) -> BaseException | None:
         """Clean up, and close the loop."""
         try:
@@ -101,14 +107,9 @@ class OwnLoop:
         if self._runner is None:
             self._runner = asyncio.Runner()
         try:
-            return self._runner.run(awaiting(self._run, procedure, argument))
+            return self._runner.run(self._stopper.call(awaitable(self._run, procedure, argument)))
         finally:
             del argument
-
-
-async def awaiting(run: Run, procedure: str, argument: Any) -> Any:
-    """Await one call of a run."""
-    return await awaitable(run, procedure, argument)
 
 
 def check_no_loop() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Generator
 from typing import Any, Self
 
@@ -19,6 +20,7 @@ class AsyncStreamBase:
     busy: bool
     closing: bool
     with_node: bool
+    waiting: asyncio.Task[Any] | None
     def __init__(self, with_node: bool) -> None: ...
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Next: ...

@@ -282,7 +282,7 @@ def test_what_is_for_live_pipelines_is_taken(source):
     assert Manifest.from_dict(source) == Manifest.from_json(json.dumps(source))
 
 
-@pytest.mark.parametrize(("key", "value"), [("parallel_init", True), ("deadline_ms", 5)])
+@pytest.mark.parametrize(("key", "value"), [("parallel_init", True)])
 def test_options_of_the_run_are_refused(key, value):
     path, message = only_fault(tree(run={key: value}))
     assert path == f"$.run.{key}"
