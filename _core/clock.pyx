@@ -42,6 +42,7 @@ cdef bint is_trusted() except -1:
 
 cdef uint64_t clock_scale() except? 1:
     """Return what `read_clock` is to be called with."""
+    cdef object passed_ns, passed_ticks
     global is_known, scale
     cdef uint64_t ticks = 0
     cdef int64_t ns = 0
@@ -51,7 +52,9 @@ cdef uint64_t clock_scale() except? 1:
         while perf_counter_ns() - first_ns < LONG_ENOUGH_NS:
             pass
         if read_both(&ticks, &ns):
-            scale = (<uint64_t> (ns - first_ns) << 32) // (ticks - first_ticks)
+            passed_ns = ns - first_ns  # as Python integers: after four seconds the product takes more than 64 bits
+            passed_ticks = ticks - first_ticks
+            scale = (passed_ns << 32) // passed_ticks
     is_known = True
     return scale
 
