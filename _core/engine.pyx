@@ -21,6 +21,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_TYPE
 from cpython.time cimport perf_counter_ns
+from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
@@ -105,7 +106,7 @@ cdef class Run(OverlapState):
         cdef int* call_at = self.plan.call_at
         cdef list results = self.results
         cdef list waiting = self.waiting
-        cdef bint timed = self.timed
+        cdef int reads_clock = SCHEDULE if self.timed else INT_MAX  # steps from this one on do
         cdef uint64_t clock = self.clock
         cdef object item = self.carried
         cdef object taken
@@ -113,20 +114,18 @@ cdef class Run(OverlapState):
         cdef PyObject* args[3]         # [0] is scratch for the callee (PY_VECTORCALL_ARGUMENTS_OFFSET)
         cdef int op
         cdef int status
-        cdef bint resumed = self.pending is not None
         cdef int64_t now, then = 0
         cdef Step* measured = NULL     # LIMITED: the step at which `began` is this moment
         cdef int64_t began = 0
         cdef int64_t ended
         self.carried = None
-        if timed and resumed and self.timing_at >= 0:
-            timing = steps + self.timing_at
-            then = self.timed_since
+        if self.timed and self.pending is not None and self.timing_at >= 0:  # a call goes on that was suspended
+            steps[self.timing_at].times.call_ns += read_clock(clock) - self.timed_since
         while True:
             try:
                 while True:
                     op = step.op
-                    if timed and op >= SCHEDULE and not resumed:  # neighbours share a clock read
+                    if op >= reads_clock:  # a run that is timed; neighbours share a clock read
                         if measured == step:
                             now = began
                         else:
@@ -140,7 +139,6 @@ cdef class Run(OverlapState):
                         if op >= COPY and op != OFFLOAD and op != OFFLOAD_MANY:  # these are timed where they are made
                             timing = steps + call_at[step.node]
                         then = now
-                    resumed = False
 
                     if op == PASS:
                         step.passed += 1
