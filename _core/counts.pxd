@@ -18,6 +18,8 @@ cdef class Counts:
     cdef readonly int64_t refused
     cdef readonly int64_t duration_ns
     cdef Timings timings          # or None
+    cdef Timings waits            # of `queues`
+    cdef list queues              # of the nodes whose calls overlap: (node, items that wait, calls under way)
     cdef Plan plan                # for names and shape; holds no instances
 
     cdef int subtract(self, Counts before) except -1

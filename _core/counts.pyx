@@ -54,6 +54,8 @@ cdef class Counts:
             }
             if times is not None:
                 counts["time_ns"], counts["processing"] = times[u]
+        for (v, waiting, running), (_, wait) in zip(self.queues or (), self.waits.to_list() if self.queues else ()):
+            nodes[graph.ids[v]]["queue"] = {"depth": waiting, "in_flight": running, "waiting": wait}
         for v in range(graph.node_count):
             row = self.nodes + <Py_ssize_t> COLUMNS * v
             came = row[0] + row[1] + row[2]

@@ -516,6 +516,7 @@ cdef class Run(OverlapState):
         self.landed = None  # it is the frame of the pass under way, too
         if self.timed:
             step.times.call_ns += self.frame.elapsed_ns + self.frame.copied_ns
+            add(&self.waits[step.arg].processing, self.frame.waited_ns)
         if step.op == OFFLOAD_MANY:
             self.inputs[step.node] = self.frame.given
         self.frame.given = None
@@ -998,5 +999,9 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         run.lost = <int64_t*> PyMem_Calloc(m + 1, sizeof(int64_t))
         if run.lost is NULL:
             raise MemoryError
+        if timed:
+            run.waits = <Times*> PyMem_Calloc(2 * plan.cut_count, sizeof(Times))
+            if run.waits is NULL:
+                raise MemoryError
         run.open_windows()
     return run

@@ -114,6 +114,7 @@ cdef class RunState:
     cdef Counts before            # what was counted before the call
     cdef Times* times             # [n] of a timed run: those of the call under way
     cdef Times* earlier           # [n] those of the calls before; NULL before the second
+    cdef Times* waits             # [cuts] of a timed run: how long items waited for their call; then those before
     cdef bint has_before          # it holds something: a call is under way, and was not the first
 
     cpdef object initialize(self)
@@ -142,6 +143,7 @@ cdef class RunState:
     cdef int end_call(self) except -1
     cdef Counts snapshot(self)
     cdef int fold_times(self) except -1
+    cdef int add_times(self, Counts counts, bint whole) except -1
     cdef int fill(self, Counts counts) except -1
     cdef object result_of(self, object status)
     cdef list errors_in_order(self)

@@ -67,6 +67,7 @@ cdef class RunState:
         PyMem_Free(self.lost)
         PyMem_Free(self.times)
         PyMem_Free(self.earlier)
+        PyMem_Free(self.waits)
 
     # --- the life of the nodes -------------------------------------------------------------------------------------------
 
@@ -597,7 +598,7 @@ cdef class RunState:
         if self.has_before:
             counts.subtract(self.before)
             if self.timed:
-                counts.timings = make_timings(self.times, NULL, self.plan.graph.node_count)
+                self.add_times(counts, False)
         for i in range(len(self.outputs)):
             outputs[self.plan.output_ids[i]] = self.outputs[i]
         return ExecutionResult(
@@ -613,8 +614,22 @@ cdef class RunState:
         cdef Counts counts = make_counts(self.plan)
         self.fill(counts)
         if self.timed:
-            counts.timings = make_timings(self.times, self.earlier, self.plan.graph.node_count)
+            self.add_times(counts, True)
         return counts
+
+    cdef int add_times(self, Counts counts, bint whole) except -1:
+        """Add the times, and what waits, to counts of the `whole` run or of the call under way."""
+        cdef int k
+        cdef int cuts = self.plan.cut_count
+        cdef Window window
+        counts.timings = make_timings(self.times, self.earlier if whole else NULL, self.plan.graph.node_count)
+        if self.waits is not NULL:
+            counts.waits = make_timings(self.waits, self.waits + cuts if whole else NULL, cuts)
+            counts.queues = []
+            for k in range(cuts):
+                window = self.windows[k]
+                counts.queues.append((self.plan.cuts[k].node, window.queued, window.running))
+        return 0
 
     cdef int fold_times(self) except -1:
         """What was timed so far is of earlier calls."""
@@ -626,6 +641,9 @@ cdef class RunState:
                 raise MemoryError
         for u in range(n):
             fold(self.times + u, self.earlier + u)
+        if self.waits is not NULL:
+            for u in range(self.plan.cut_count):
+                fold(self.waits + u, self.waits + self.plan.cut_count + u)
         return 0
 
     cdef int fill(self, Counts counts) except -1:

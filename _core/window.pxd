@@ -22,6 +22,7 @@ cdef class Frame:
     cdef object error             # what it raised, or None
     cdef int64_t elapsed_ns       # of the call
     cdef int64_t copied_ns        # before it
+    cdef int64_t waited_ns        # between: when it began, until the call does
     cdef int64_t began_ns         # when it began, where there is a limit
     cdef int64_t attempt          # who makes the call gives its outcome only if this is what it was
     cdef int64_t index            # of the input item

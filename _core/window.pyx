@@ -117,6 +117,8 @@ cdef class Window:
         frame.done = not frame.calls
         frame.started = False
         if frame.calls:
+            if self.timed:
+                frame.waited_ns = perf_counter_ns()
             self.queued += 1
             if self.unstarted is None:
                 self.unstarted = frame
@@ -223,6 +225,8 @@ cdef class Window:
         self.queued -= 1
         self.running += 1
         frame.started = True
+        if self.timed:
+            frame.waited_ns = perf_counter_ns() - frame.waited_ns
         if self.limit_ns:
             frame.began_ns = perf_counter_ns()
         return frame

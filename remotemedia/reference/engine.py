@@ -155,7 +155,7 @@ class Run:
         metrics = self._counts()
         for step in self._program.steps:
             if step.clock is not None:
-                metrics["nodes"][step.id]["processing"] = step.clock.processing()
+                metrics["nodes"][step.id] |= step.times(step.clock.whole())
         return metrics
 
     def _counts(self) -> dict[str, Any]:
@@ -263,7 +263,7 @@ class Run:
         metrics = difference(self._counts(), self._before)
         for step in self._program.steps:
             if step.clock is not None:  # percentiles have no difference: these were counted apart
-                metrics["nodes"][step.id]["processing"] = step.clock.latest.to_dict()
+                metrics["nodes"][step.id] |= step.times(step.clock.latest)
         return metrics
 
     def _result(self, status: ExecutionStatus, metrics: dict[str, Any]) -> ExecutionResult:

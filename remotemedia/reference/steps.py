@@ -10,6 +10,7 @@ from collections import deque
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.beside import overlap_of
 from remotemedia.limits import bounded, limit_of
 from remotemedia.reference.histogram import Histogram
 from remotemedia.traits import Traits
@@ -131,12 +132,12 @@ class Clock:
         """All time that was spent in the node."""
         return self.earlier.total_ns + self.latest.total_ns + self._other_ns + self._call_ns
 
-    def processing(self) -> dict[str, Any]:
-        """Return ``processing`` of a node's metrics, of all calls into the run."""
+    def whole(self) -> Histogram:
+        """Return the times of all calls."""
         all_calls = Histogram()
         all_calls.merge(self.earlier)
         all_calls.merge(self.latest)
-        return all_calls.to_dict()
+        return all_calls
 
 
 class Step:
@@ -168,6 +169,7 @@ class Step:
         "joins",
         "node",
         "out",
+        "overlaps",
         "partial",
         "passed",
         "position",
@@ -195,6 +197,7 @@ class Step:
         self.partial = spec.join_missing == "partial"
         self.copies = spec.copy is True
         self.sink = False
+        self.overlaps = overlap_of(spec, node, traits, ()) is not None  # so it would be elsewhere
         self.clock = Clock() if timed else None
         self.passed = self.filtered = self.failed = self.out = self.flushed = 0
         self.process: Callable[[Any], Any] = unbound
@@ -264,6 +267,16 @@ class Step:
         if self.clock is not None:
             counts["time_ns"] = self.clock.time_ns
         return counts
+
+    def times(self, processing: Histogram) -> dict[str, Any]:
+        """Return what is told of the times of single calls; here no call waits for another."""
+        times: dict[str, Any] = {"processing": processing.to_dict()}
+        if self.overlaps:
+            waiting = Histogram()
+            if processing.counts:
+                waiting.counts[0] = processing.count
+            times["queue"] = {"depth": 0, "in_flight": 0, "waiting": waiting.to_dict()}
+        return times
 
     def delivered(self, inlet: Inlet) -> int:
         """Return how many items came to the node by `inlet`: where it is the only one, one for each call."""

@@ -390,6 +390,53 @@ def test_calls_that_overlap_are_counted_each_with_its_own_time(driver, kind, key
     assert outcome.counts("n")["processing"]["count"] == 5
     assert outcome.counts("n")["processing"]["total_ns"] == outcome.counts("n")["time_ns"]
     times_hold(outcome.counts("p"))
+    queue = outcome.counts("n")["queue"]
+    assert (queue["depth"], queue["in_flight"]) == (0, 0)
+    assert queue["waiting"]["count"] == 5
+    assert queue["waiting"]["p50_ns"] <= queue["waiting"]["p99_ns"] <= queue["waiting"]["max_ns"]
+    assert "queue" not in outcome.counts("p")
+
+
+def test_what_waits_and_what_is_under_way_is_told_while_a_run_goes_on():
+    """Two calls are held up, so as many more items wait for theirs as the connection takes."""
+    driver = Driver("cython", "async execute on asyncio")
+    seen = []
+
+    class Held(rm.NodeExecutor):
+        max_concurrency = 2
+        calls = 0
+
+        async def process(self, item):
+            Held.calls += 1
+            if Held.calls == 2:
+                for _ in range(20):  # turns of the loop, in which the run goes on as far as it can
+                    await asyncio.sleep(0)
+                spin()
+                seen.append(session.metrics()["nodes"]["h"])
+                let_go.set()
+            await let_go.wait()
+            return item
+
+    driver.register(Held=Held)
+    tree = chain(node("h", "Held"))
+    tree["connections"][0]["capacity"] = 3
+    session = driver.executor.open_async(rm.Manifest.from_dict(tree), metrics="time")
+    let_go = asyncio.Event()
+    let_go.set()
+
+    async def main():
+        async with session:
+            await session.run([1])
+            let_go.clear()
+            result = await session.run(range(9))
+            return result.metrics["nodes"]["h"], session.metrics()["nodes"]["h"]
+
+    latest, whole = asyncio.run(main())
+    assert len(seen) == 1
+    assert (seen[0]["queue"]["depth"], seen[0]["queue"]["in_flight"]) == (3, 2)
+    assert (latest["queue"]["depth"], latest["queue"]["in_flight"]) == (0, 0)
+    assert (latest["queue"]["waiting"]["count"], whole["queue"]["waiting"]["count"]) == (9, 10)
+    assert latest["queue"]["waiting"]["max_ns"] >= SPIN_NS * 0.99
 
 
 def test_without_it_there_are_no_times(driver):
