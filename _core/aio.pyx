@@ -104,6 +104,14 @@ cdef int send(Awaitable self, object value, PyObject** result) except -1:
     return PYGEN_RETURN
 
 
+cdef int wait_in(Run run, object task) except -1:
+    """Let the run know the task that waits, and how often that was cancelled before."""
+    if run.waiter is not task:
+        run.waiter = task
+        run.cancelling = task.cancelling()
+    return 0
+
+
 cdef class Pending(Awaitable):
     """One of the calls that the session layer makes, named as the methods of the run are."""
 
@@ -114,6 +122,7 @@ cdef class Pending(Awaitable):
         run.thrown = thrown
         status = self.finish_now() if isinstance(thrown, GeneratorExit) else self.go_on()
         if status == SUSPENDED:
+            wait_in(run, current_task())
             self.yielded = run.yielded
             run.yielded = None
         return status
@@ -243,6 +252,7 @@ cdef class Next(Awaitable):
             status = run.advance()
             if status == SUSPENDED:
                 stream.waiting = current_task()
+                wait_in(run, stream.waiting)
                 self.yielded = run.yielded
                 run.yielded = None
                 return SUSPENDED

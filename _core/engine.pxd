@@ -12,6 +12,7 @@ cdef class Run(OverlapState):
     cpdef object take_result(self)
     cdef int drive(self) except -1
     cdef int advance(self) except -1
+    cdef int drop_all(self) except -1
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
     cdef int open_call(self, Step* step, object iterable) except -1

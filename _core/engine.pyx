@@ -38,10 +38,11 @@ from remotemedia._core.plan cimport (
     OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
-    FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
+    AGAIN, FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
     STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED,
 )
 
+from remotemedia._core.run import Interrupted
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
 from remotemedia.items import is_async_iterable, iterate
 from remotemedia.limits import overrun
@@ -257,6 +258,8 @@ cdef class Run(OverlapState):
                         self.budget -= 1
                         if self.budget < 0:
                             self.tick()
+                            if self.interrupts is not None:
+                                self.check_interrupts(step.node)
                             if self.on_loop:
                                 self.yielded = None
                                 return self.suspend(step, timing, then, None)
@@ -364,6 +367,8 @@ cdef class Run(OverlapState):
                             self.budget -= 1
                             if self.budget < 0:
                                 self.tick()
+                                if self.interrupts is not None:
+                                    self.check_interrupts(step.node)
                                 self.yielded = None
                                 return self.suspend(step, timing, then, None)
                         item = None  # the last output is not kept alive while the next is made
@@ -442,6 +447,8 @@ cdef class Run(OverlapState):
                             return 0
                         elif status == SUSPENDED:
                             return self.suspend(step, NULL, 0, None)
+                        elif status == AGAIN:
+                            return AGAIN
                         else:
                             self.pc = <int> (step - steps)
                             return 1
@@ -479,6 +486,15 @@ cdef class Run(OverlapState):
                 elif timing is not NULL:
                     timing.times.call_ns += read_clock(clock) - then
                     timing = NULL
+                if type(error) is Interrupted:
+                    status = self.interrupted(<int> (step - steps))
+                    item = None
+                    if status == -2:
+                        return self.drop_all()
+                    step = steps + status
+                    if self.closing:
+                        return self.suspend(step, NULL, 0, None)
+                    continue
                 try:
                     step = steps + self.fault(<int> (step - steps), error, item)
                 except Exception as final:
@@ -489,6 +505,13 @@ cdef class Run(OverlapState):
                 item = None
                 if self.closing:  # of what the failed call left open
                     return self.suspend(step, NULL, 0, None)
+
+    cdef int drop_all(self) except -1:
+        """Drop every pass on its way: `advance` goes on with it; SUSPENDED where that waits."""
+        if self.closing:
+            self.pc = -1
+            return SUSPENDED
+        return AGAIN
 
     cdef int suspend(self, Step* step, Step* timing, int64_t then, object item) except -1:
         """Keep where the loop is, for the next `drive`."""
@@ -614,8 +637,12 @@ cdef class Run(OverlapState):
             self.thrown = None
             raise error
         while True:
+            if self.dropping and self.drop_passes() == SUSPENDED:
+                return SUSPENDED
             if self.pc >= 0:
                 status = self.drive()
+                if status == AGAIN:
+                    continue
                 if status != 0:
                     return status
                 self.pc = -1

@@ -18,8 +18,9 @@ from collections import deque
 
 from cpython.time cimport perf_counter_ns
 
+from remotemedia._core.histogram cimport count_call
 from remotemedia._core.plan cimport END_OF_PASS, HANDOVER, OFFLOAD_MANY, Cut, Move, Plan, Step
-from remotemedia._core.run cimport FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
+from remotemedia._core.run cimport AGAIN, FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
 from remotemedia._core.window cimport (
     OVERFLOW_BLOCK, OVERFLOW_DROP_NEWEST, OVERFLOW_ERROR, Bell, Frame, Overflow, Window,
 )
@@ -373,6 +374,8 @@ cdef class OverlapState(RunState):
         while True:
             if self.stop_asked:
                 self.tick()
+            if self.interrupts is not None and self.interrupt_windows():
+                return AGAIN
             wait_ns = self.expire_calls() if self.has_limits else -1
             if self.hand_out():
                 return 1
@@ -395,6 +398,28 @@ cdef class OverlapState(RunState):
             elif not self.stop_asked:
                 self.bell.lock.acquire(True, wait_ns / 1e9 if wait_ns >= 0 else -1)  # an interrupt ends it
             self.bell.disarm()
+
+    cdef int interrupt_windows(self) except -1:
+        """Drop what is asked for of what was left; whether that is everything, which `advance` does."""
+        cdef list asked = self.interrupts
+        cdef Window window
+        cdef Step* step
+        cdef int k
+        self.interrupts = None
+        for k in range(self.plan.cut_count):
+            window = self.windows[k]
+            if -1 in asked:
+                step = self.steps + self.plan.cuts[k].step
+                for _ in range(window.calls_left()):
+                    step.filtered += 1
+                    if step.times is not NULL:
+                        count_call(step.times)
+            elif self.plan.cuts[k].node in asked:
+                window.interrupt()
+        if -1 not in asked:
+            return False
+        self.dropping = True
+        return True
 
     cdef int64_t expire_calls(self) except -2:
         """Give up calls in threads that have taken too long; how long until the next has, -1 for none."""
@@ -647,7 +672,7 @@ cdef class OverlapState(RunState):
         cdef Window window
         cdef int k
         cdef list tasks = []
-        if self.aside is not None:
+        if self.aside is not None and not self.dropping:
             self.take_back()
             if self.close_pending() == SUSPENDED:
                 return SUSPENDED
@@ -663,7 +688,7 @@ cdef class OverlapState(RunState):
             self.closing = True
             if self.finish_closing() == SUSPENDED:
                 return SUSPENDED
-        if not self.threads_left and self.is_running():
+        if not self.threads_left and not self.dropping and self.is_running():
             self.threads_left = True  # who interrupts the wait does not wait again: no thread can be killed
             if self.on_loop:
                 from remotemedia.workers import until_idle

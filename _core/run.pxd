@@ -29,6 +29,7 @@ cdef enum Stage:
 cdef enum:
     FIRST_PACE = 16  # passes until the first turn of the loop, which shows how long they take
     TURN_NS = 2_000_000
+    AGAIN = 3        # passes are being dropped: `advance` goes on
     SUSPENDED = 2    # what is awaited is not there yet: hand `yielded` to the event loop, and call again
 
 
@@ -91,6 +92,11 @@ cdef class RunState:
     cdef bint calls_closed        # nothing is in flight
     cdef object ended_by          # what the end that is under way is to raise
 
+    cdef object waiter            # task that waits in the call under way
+    cdef list interrupts          # positions of nodes whose calls are to be dropped, -1 for all; None for nothing
+    cdef bint interrupting        # the task is being cancelled for that
+    cdef int cancelling           # how often it had been cancelled before
+    cdef bint dropping            # passes are being dropped
     cdef list windows             # [cut_count] Window, where calls overlap; else None (`overlap`)
     cdef Bell bell                # rings when a window can go on
     cdef int64_t* lost            # [m] dropped on connections, where calls overlap
@@ -155,5 +161,11 @@ cdef class RunState:
     cdef int begin_overlap(self) except -1
     cdef int close_windows(self) except -1
     cdef int close_generators(self) except -1
+    cdef int close_calls(self) except -1
+    cdef int take_interruption(self) except -1
+    cdef int interrupted(self, int pc) except -3
+    cdef int drop_passes(self) except -1
+    cdef int interrupt_windows(self) except -1
+    cdef int check_interrupts(self, int u) except -1
     cdef int close_one(self, int u, object iterator) except -1
     cdef int log(self, str phase, int u) except -1

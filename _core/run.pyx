@@ -33,7 +33,7 @@ from remotemedia._core.plan cimport (
 )
 from remotemedia._core.window cimport Window
 
-from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, detach, settle
+from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, bounded_repr, detach, settle
 from remotemedia.items import refusal
 from remotemedia.limits import bounded
 from remotemedia.result import ExecutionResult, ExecutionStatus
@@ -45,6 +45,11 @@ cdef extern from *:
     #define REMOTEMEDIA_PROCESS_ITEM_OF(node) ((void *) (node)->__pyx_vtab->process_item)
     """
     native_t process_item_of "REMOTEMEDIA_PROCESS_ITEM_OF"(NativeNode node) noexcept
+
+
+class Interrupted(BaseException):
+    """Raised inside of a run where a pass is to be dropped; never comes out of it."""
+
 
 cdef object logger = logging.getLogger("remotemedia")
 cdef object FAILED = ExecutionStatus.FAILED
@@ -290,16 +295,28 @@ cdef class RunState:
 
     cdef int close_generators(self) except -1:
         """Close the calls of many-nodes in progress, innermost first, and forget all items in flight (R11)."""
+        if self.close_calls() == SUSPENDED:
+            return SUSPENDED
+        self.source = None
+        self.stage = STAGE_IDLE
+        if self.generator is not None:
+            iterator = self.generator
+            self.generator = None
+            if self.close_one(self.generator_of, iterator) == SUSPENDED:
+                return SUSPENDED
+        self.calls_closed = True
+        return 0
+
+    cdef int close_calls(self) except -1:
+        """Close the calls of ``process`` in progress, and forget the items on their way."""
         cdef Step* step
         cdef int pc
         if self.windows is not None and self.close_windows() == SUSPENDED:
             return SUSPENDED
-        self.source = None
         self.input_item = None
         self.carried = None
         self.out_item = None
         self.pc = -1
-        self.stage = STAGE_IDLE
         if self.iterators is not None:
             for pc in range(self.plan.step_count - 1, -1, -1):
                 step = self.steps + pc
@@ -312,11 +329,6 @@ cdef class RunState:
                             count_call(step.times)
                     if self.close_call(step.node) == SUSPENDED:
                         return SUSPENDED
-        if self.generator is not None:
-            iterator = self.generator
-            self.generator = None
-            if self.close_one(self.generator_of, iterator) == SUSPENDED:
-                return SUSPENDED
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
@@ -325,7 +337,6 @@ cdef class RunState:
                 self.heads[pc] = 0
             for pc in range(self.plan.gather_count):
                 self.branch_at[pc] = self.plan.branch_heads[pc]
-        self.calls_closed = True
         return 0
 
     cdef int close_call(self, int u) except -1:
@@ -387,10 +398,14 @@ cdef class RunState:
                 self.yielded = throw(error)
             except StopIteration as stop:
                 self.pending = None
+                if self.interrupting and self.take_interruption():
+                    raise Interrupted from None
                 self.outcome = stop.value
                 return 1
-            except BaseException:
+            except BaseException as failure:
                 self.pending = None
+                if self.interrupting and self.take_interruption() and type(failure) is type(error):
+                    raise Interrupted from None
                 raise
             return SUSPENDED
         sent = self.sent
@@ -469,6 +484,88 @@ cdef class RunState:
         self.turned_ns = now
         self.pace = max(1, min(fitting, 8 * self.pace, self.plan.stride))
         return self.pace
+
+    # --- interruption: what is on its way is dropped, and the run goes on --------------------------------------------------
+
+    def interrupt(self, node_id=None):
+        """Drop what is on its way, or what one node is called with; legal from any thread."""
+        cdef int u = -1
+        if node_id is not None:
+            if node_id not in self.plan.graph.index:
+                raise ValueError(f"the pipeline has no node {bounded_repr(node_id)}")
+            u = self.plan.graph.index[node_id]
+        if self.interrupts is None:
+            self.interrupts = []
+        self.interrupts.append(u)
+        self.budget = -1
+        if self.bell is not None:
+            self.bell.ring(True)
+        waiter = self.waiter
+        if waiter is not None:
+            try:
+                waiter.get_loop().call_soon_threadsafe(self.interrupt_waiting, waiter)
+            except RuntimeError:  # the loop is closed, and nobody waits
+                return
+
+    def interrupt_waiting(self, waiter):
+        """Cancel what is awaited, if it is the call of a node that is to be interrupted; on the event loop."""
+        if waiter is not self.waiter or self.pending is None or self.pending_of < 0 or self.pc < 0 or self.closing:
+            return
+        if self.interrupts is None or self.interrupting:
+            return
+        if -1 in self.interrupts or self.pending_of in self.interrupts:
+            self.interrupting = True
+            waiter.cancel()
+
+    cdef int take_interruption(self) except -1:
+        """Take the cancellation back; whether nobody else cancelled the task."""
+        self.interrupting = False
+        return self.waiter is not None and self.waiter.uncancel() <= self.cancelling
+
+    cdef int check_interrupts(self, int u) except -1:
+        """Raise if the pass under way, which is in node `u` (-1: between passes), is to be dropped."""
+        if u >= 0 and (-1 in self.interrupts or u in self.interrupts):
+            raise Interrupted
+        if u < 0 and self.windows is None:  # nothing is on its way
+            self.interrupts = None
+        return 0
+
+    cdef int interrupt_windows(self) except -1:
+        """Drop what is asked for of passes that were left; see `overlap`."""
+        return 0
+
+    cdef int interrupted(self, int pc) except -3:
+        """Drop the pass under way, or the call of its node; the step to go on with, or -2 if passes are being dropped."""
+        cdef Step* step = self.steps + pc
+        cdef Step* call
+        cdef bint every = -1 in self.interrupts
+        if self.windows is not None:
+            self.interrupt_windows()
+        self.interrupts = None
+        if step.node >= 0:
+            call = self.steps + self.plan.call_at[step.node]
+            if call.active:
+                call.passed += call.emitted > 0
+                call.filtered += call.emitted == 0
+                call.active = False
+            elif step.op >= COPY:
+                call.filtered += 1
+            if call.times is not NULL and step.op >= COPY:
+                count_call(call.times)
+            if self.iterators is not None:
+                self.close_call(step.node)
+        if not every:
+            return step.skip
+        self.dropping = True
+        return -2
+
+    cdef int drop_passes(self) except -1:
+        """Go on dropping what is on its way; SUSPENDED, or 0 when that is done: `pc` says what goes on."""
+        if self.close_calls() == SUSPENDED:
+            return SUSPENDED
+        self.dropping = False
+        self.pc = -1 if self.feed == FEED_NONE else 0 if self.windows is None else self.plan.schedule_at
+        return 0
 
     # --- errors ----------------------------------------------------------------------------------------------------------
 
@@ -551,6 +648,7 @@ cdef class RunState:
         self.has_before = self.used
         self.used = True
         self.calls_closed = False
+        self.interrupts = None
         self.kept = []
         self.dropped = 0
         self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
@@ -573,6 +671,7 @@ cdef class RunState:
         """Let go of the record: what was handed out is not the run's any more."""
         self.kept = None
         self.outer = None
+        self.waiter = None
         self.source = None
         self.has_before = False
         self.results = self.outputs = None

@@ -187,6 +187,28 @@ cdef class Session:
         if final is not None:
             raise final
 
+    def interrupt(self, node_id=None):
+        """Drop what is on its way, and go on with the next input item; the nodes stay as they are.
+
+        Parameters
+        ----------
+        node_id : str, optional
+            Only what this node is called with, and what waits for it.
+
+        Raises
+        ------
+        SessionClosedError
+            The session is not open.
+        ValueError
+            There is no such node.
+
+        Notes
+        -----
+        Legal from any thread. What is awaited is cancelled; a plain call comes to its end, and what it gives is thrown
+        away where its node has a thread of its own. What was dropped counts as filtered.
+        """
+        self.opened().interrupt(node_id)
+
     def abort(self):
         """Do what `close` does, and cancel at once what is awaited; what cannot be cancelled is not waited for."""
         self.close(0)

@@ -24,6 +24,7 @@ cdef class Frame:
     cdef int64_t copied_ns        # before it
     cdef int64_t waited_ns        # between: when it began, until the call does
     cdef int64_t began_ns         # when it began, where there is a limit
+    cdef object worker            # task that makes the call
     cdef int64_t attempt          # who makes the call gives its outcome only if this is what it was
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
@@ -81,6 +82,8 @@ cdef class Window:
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
     cdef bint make_call(self, Frame frame) except -1
     cdef int64_t next_expiry(self) except -1
+    cdef int64_t calls_left(self) except -1
+    cdef int interrupt(self) except -1
     cdef int expire(self, int64_t now) except -1
     cdef int unlink(self, Frame frame) except -1
     cdef int close(self) except -1

@@ -307,9 +307,42 @@ cdef class Window:
             frame = frame.behind
         return 0
 
-    def take(self):
-        """Return the next frame for a task, or None."""
-        return self.take_frame()
+    cdef int64_t calls_left(self) except -1:
+        """How many frames wait for a call, or for its outcome to be taken."""
+        cdef Frame frame = self.head
+        cdef int64_t count = 0
+        while frame is not None:
+            count += frame.calls
+            frame = frame.behind
+        return count
+
+    cdef int interrupt(self) except -1:
+        """Let all calls, those that wait too, come to nothing; those under way are cancelled, or left behind."""
+        cdef Frame frame = self.head
+        self.unstarted = None
+        while frame is not None:
+            if frame.calls and not frame.done:
+                frame.attempt += 1
+                frame.item = None
+                frame.done = True
+                if not frame.started:
+                    self.queued -= 1
+                else:
+                    self.running -= 1
+                    if self.threaded:
+                        self.given_up += 1
+                    else:
+                        frame.worker.cancel()
+            frame = frame.behind
+        return 0
+
+    def take(self, worker):
+        """Return the next frame for a task, and the number of the attempt; or None."""
+        cdef Frame frame = self.take_frame()
+        if frame is None:
+            return None
+        frame.worker = worker
+        return frame, frame.attempt
 
     def wait(self):
         """Return what a task without a frame awaits."""
@@ -328,21 +361,29 @@ cdef class Window:
 
         return outputs(self.node, given) if self.streams else to_await(self.node, given)
 
-    def finish(self, Frame frame not None, outcome):
-        """Take what a call gave."""
+    def finish(self, Frame frame not None, int64_t attempt, outcome):
+        """Take what a call gave, if somebody still waits for it."""
+        if frame.attempt != attempt:
+            return
         frame.item = outcome
         if self.timed:
             frame.elapsed_ns = perf_counter_ns() - frame.elapsed_ns
         self.settle_frame(frame, False)
 
-    def fail(self, Frame frame not None, error):
-        """Take what a call raised."""
+    def fail(self, Frame frame not None, int64_t attempt, error):
+        """Take what a call raised, likewise."""
+        if frame.attempt != attempt:
+            return
         frame.item = None
         frame.error = error
         if self.timed:
             frame.elapsed_ns = perf_counter_ns() - frame.elapsed_ns
         self.settle_frame(frame, False)
 
-    def is_dropped(self, frame):
-        """Whether nobody waits for a call any more."""
+    def is_closed(self):
+        """Whether no more calls are to be made."""
         return self.closed
+
+    def is_interrupted(self, Frame frame not None, int64_t attempt):
+        """Whether nobody waits for a call any more, which is why its task was cancelled."""
+        return frame.attempt != attempt

@@ -201,6 +201,10 @@ class AsyncSession:
         if final is not None:
             raise final
 
+    def interrupt(self, node_id: str | None = None) -> None:
+        """Drop what is on its way, and go on with the next input item. See `Session.interrupt`."""
+        self._opened().interrupt(node_id)
+
     async def abort(self) -> None:
         """Do what `close` does, and cancel at once what is waited for."""
         await self.close(0)

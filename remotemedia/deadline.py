@@ -97,6 +97,10 @@ class DeadlineRun:
         """Let the call under way end; legal from any thread."""
         self._run.stop()
 
+    def interrupt(self, node_id: str | None = None) -> None:
+        """Drop what is on its way; legal from any thread."""
+        self._run.interrupt(node_id)
+
     def abort(self) -> None:
         """End the call under way at once, if it waits; legal from any thread."""
         self._stopper.abort()

@@ -75,6 +75,10 @@ class Run(Protocol):
         """Let the call under way, in whichever thread, end with `SessionClosedError`."""
         ...
 
+    def interrupt(self, node_id: str | None = None) -> None:
+        """Drop what is on its way, or what one node is called with; legal from any thread."""
+        ...
+
     def end(self, error: BaseException | None) -> BaseException | None:
         """Close what is in flight and clean up; return what is to be raised because of `error`."""
         ...

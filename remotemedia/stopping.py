@@ -42,7 +42,7 @@ class Stopper:
         self._task: asyncio.Task[Any] | None = None  # that is inside the run
         self._stream: Any = None  # an async stream, which knows the task that is inside
         self._cancelled: asyncio.Task[Any] | None = None  # by us
-        self._cancelling = 0  # how often it had been before
+        self._cancelling = 0  # how often the task had been cancelled before it came in
         self.reason: BaseException | None = None
 
     def abort(self, reason: BaseException | None = None) -> None:
@@ -58,8 +58,13 @@ class Stopper:
                 return
 
     def watch(self, stream: Any) -> None:
-        """Let the task that waits in `stream` be the one to be cancelled."""
+        """Let the task that waits in `stream`, the caller's, be the one to be cancelled."""
+        import asyncio
+
         self._stream = stream
+        task = None if stream is None else asyncio.current_task()
+        if task is not None:
+            self._cancelling = task.cancelling()
 
     def is_inside(self) -> bool:
         """Whether the caller is inside the call under way."""
@@ -79,7 +84,6 @@ class Stopper:
     def _cancel(self, task: asyncio.Task[Any]) -> None:
         if task is self._inside() and self._cancelled is None:
             self._cancelled = task
-            self._cancelling = task.cancelling()
             task.cancel()
 
     async def call(self, awaitable: Awaitable[Any]) -> Any:
@@ -87,6 +91,8 @@ class Stopper:
         import asyncio
 
         outer, self._task = self._task, asyncio.current_task()
+        assert self._task is not None
+        self._cancelling = self._task.cancelling()
         try:
             outcome = await awaitable
             return self.told(outcome) if isinstance(outcome, BaseException) else outcome  # of the end

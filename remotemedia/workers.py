@@ -14,24 +14,29 @@ if TYPE_CHECKING:
 
 async def work(window: Window) -> None:
     """Await the calls of one async node, one after the other, for as long as the task lives."""
+    task = asyncio.current_task()
+    assert task is not None
     while True:
-        frame = window.take()
-        if frame is None:
+        taken = window.take(task)
+        if taken is None:
             await window.wait()
             continue
+        frame, attempt = taken
         try:
             outcome = await window.call(frame)
         except asyncio.CancelledError as error:
-            if window.is_dropped(frame):
+            if window.is_closed():
                 raise
-            window.fail(frame, error)
+            window.fail(frame, attempt, error)
         except BaseException as error:
-            window.fail(frame, error)
+            window.fail(frame, attempt, error)
             del error
         else:
-            window.finish(frame, outcome)
+            window.finish(frame, attempt, outcome)
             del outcome
-        del frame
+        if window.is_interrupted(frame, attempt):
+            task.uncancel()
+        del frame, taken
 
 
 def start(window: Window) -> asyncio.Task[None]:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from remotemedia.errors import InputError, NodeError, RemoteMediaError
+from remotemedia.errors import InputError, NodeError, RemoteMediaError, bounded_repr
 from remotemedia.items import is_async_iterable, iterate
 from remotemedia.reference.awaiting import awaited, run_through
 from remotemedia.reference.graph import Graph
@@ -171,6 +171,11 @@ class Run:
     def stop(self) -> None:
         """Let the call that is running, in whichever thread, raise `SessionClosedError` at its next item."""
         self._travel.stopping = True
+
+    def interrupt(self, node_id: str | None = None) -> None:
+        """Do nothing but check the id: one item is on its way at most, and it comes to its end."""
+        if node_id is not None and node_id not in self._program.graph.ids:
+            raise ValueError(f"the pipeline has no node {bounded_repr(node_id)}")
 
     def end(self, error: BaseException | None) -> BaseException | None:
         """Close what is in flight, clean up in reverse, let go of everything; return what is to be raised (R05).
