@@ -207,7 +207,7 @@ def test_it_may_run_a_pipeline_that_uses_it(direct):
 
 def test_info_is_the_nodes_own(direct):
     share(direct, S=told("S", info=lambda self: rm.NodeInfo("mine", "1.0")))
-    run = direct.executor._run(plain([node("n", "S")]), "stop", None, "counts")
+    run = direct.executor._run(plain([node("n", "S")]), "stop", None, "counts", None, plain=True)
     assert run is not None
     assert direct.registry.info("S").name == "mine"
     direct.executor.close()
