@@ -31,6 +31,7 @@ MODULES = (
     "overlap",
     "engine",
     "session",
+    "pool",
     "aio",
 )
 DEBUG = os.environ.get("REMOTEMEDIA_DEBUG") == "1"

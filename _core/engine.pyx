@@ -859,12 +859,22 @@ cdef class Run(OverlapState):
         self.begin_call()
         self.streaming = False
         self.stage = STAGE_IDLE
-        self.feed = FEED_LIST
-        self.source = [item]
-        self.cursor_at = 0
         self.index = self.fed = self.next_call - 1
         self.next_call += 1
-        self.pc = 0 if self.windows is None else self.plan.schedule_at
+        if self.windows is not None or item is None or is_lazy(item):
+            self.feed = FEED_LIST
+            self.source = [item]
+            self.cursor_at = 0
+            self.pc = 0 if self.windows is None else self.plan.schedule_at
+            return 0
+        self.feed = FEED_NONE  # what FETCH would do is done
+        self.index += 1
+        self.fed = self.index
+        self.items_in += 1
+        if not self.plan.one_source:
+            self.input_item = item
+        self.carried = item
+        self.pc = 1
         return 0
 
     cdef int begin_flush(self) except -1:

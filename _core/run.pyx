@@ -609,6 +609,8 @@ cdef class RunState:
             if self.on_error is not None:
                 self.on_error(error)
             else:
+                if self.kept is None:
+                    self.kept = []
                 self.kept.append(error)
         return 0
 
@@ -649,7 +651,7 @@ cdef class RunState:
         self.used = True
         self.calls_closed = False
         self.interrupts = None
-        self.kept = []
+        self.kept = None
         self.dropped = 0
         self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
         self.begin_outputs()
@@ -680,7 +682,7 @@ cdef class RunState:
     cdef int begin_outputs(self) except -1:
         cdef Plan plan = self.plan
         self.results = []
-        self.outputs = [self.results]
+        self.outputs = None  # `results` is the only one
         if not plan.one_sink or len(plan.output_ids) > 1:
             self.outputs = [[] for _ in plan.output_ids]
             if plan.one_sink:
@@ -698,8 +700,11 @@ cdef class RunState:
             counts.subtract(self.before)
             if self.timed:
                 self.add_times(counts, False)
-        for i in range(len(self.outputs)):
-            outputs[self.plan.output_ids[i]] = self.outputs[i]
+        if self.outputs is None:
+            outputs[self.plan.output_ids[0]] = self.results
+        else:
+            for i in range(len(self.outputs)):
+                outputs[self.plan.output_ids[i]] = self.outputs[i]
         return ExecutionResult(
             status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph
         )

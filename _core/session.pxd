@@ -13,8 +13,10 @@ cdef class Session:
     cdef bint inside              # a call into the run is under way
     cdef bint streaming           # a stream has the session, between its items too
     cdef bint closing             # the call under way is to be the last one
-    cdef bint closed
+    cdef readonly bint closed     # at its end
     cdef unsigned long caller     # thread that is inside
+    cdef void* pool               # the pool that it is of, to tell it from others; never looked into
+    cdef bint lent                # it was handed out by the pool
     cdef object over              # set at the end, where somebody waits for it
 
     cdef object opened(self)

@@ -129,12 +129,18 @@ cdef class Session:
         NodeError, InputError
             Under ``error_policy="stop"``; the session is closed then. Under ``"collect"`` see `errors`.
         """
-        run = self.opened()
-        if run.producers:
-            check_feed(run.producers, ())
+        cdef Run native = self.native
+        run = self.opened() if native is None else native
+        producers = run.producers if native is None else native.producers
+        if producers:
+            check_feed(producers, ())
         self.begin()
         try:
-            outputs = run.process(item)
+            if native is None:
+                outputs = run.process(item)
+            else:
+                native.begin_process(item)
+                outputs = native.outputs_of_call()
         except BaseException as error:
             raise self.fail(error)
         return self.leave(outputs)

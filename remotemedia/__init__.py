@@ -13,8 +13,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "remotemedia._core.graph": ("PipelineGraph",),
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
+    "remotemedia._core.pool": ("SessionPool",),
     "remotemedia._core.session": ("Session", "Stream"),
     "remotemedia.aio": ("AsyncSession", "AsyncStream"),
+    "remotemedia.aio_pool": ("AsyncSessionPool",),
     "remotemedia.errors": (
         "DeadlineError",
         "EventLoopError",
@@ -25,6 +27,7 @@ _HOMES = {
         "ManifestWarning",
         "NodeError",
         "NodeTimeoutError",
+        "PoolTimeoutError",
         "RegistryError",
         "RemoteMediaError",
         "SessionBusyError",
@@ -40,6 +43,7 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AsyncSession",
+    "AsyncSessionPool",
     "AsyncStream",
     "Capabilities",
     "Connection",
@@ -63,12 +67,14 @@ __all__ = [
     "NodeTimeoutError",
     "Pipeline",
     "PipelineGraph",
+    "PoolTimeoutError",
     "QueueFullError",
     "RegistryError",
     "RemoteMediaError",
     "Session",
     "SessionBusyError",
     "SessionClosedError",
+    "SessionPool",
     "Stream",
     "__version__",
 ]
@@ -76,8 +82,10 @@ __all__ = [
 if TYPE_CHECKING:
     from remotemedia._core.graph import PipelineGraph
     from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
+    from remotemedia._core.pool import SessionPool
     from remotemedia._core.session import Session, Stream
     from remotemedia.aio import AsyncSession, AsyncStream
+    from remotemedia.aio_pool import AsyncSessionPool
     from remotemedia.errors import (
         DeadlineError,
         EventLoopError,
@@ -87,6 +95,7 @@ if TYPE_CHECKING:
         ManifestWarning,
         NodeError,
         NodeTimeoutError,
+        PoolTimeoutError,
         QueueFullError,
         RegistryError,
         RemoteMediaError,

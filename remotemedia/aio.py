@@ -86,6 +86,11 @@ class AsyncSession:
         self._over: asyncio.Event | None = None  # somebody waits for the end
         self.errors: list[NodeError | InputError] = []
 
+    @property
+    def closed(self) -> bool:
+        """Whether the session is at its end."""
+        return self._closed
+
     async def __aenter__(self) -> Self:
         if self._closed:
             raise SessionClosedError("the session is closed; open a new one")

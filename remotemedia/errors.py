@@ -117,6 +117,10 @@ class SessionBusyError(RemoteMediaError, RuntimeError):
     """Two calls at once into one session, or one node instance in two runs at once."""
 
 
+class PoolTimeoutError(RemoteMediaError, TimeoutError):
+    """No session of a pool became free in time."""
+
+
 class EventLoopError(RemoteMediaError, RuntimeError):
     """A call that needs an event loop of its own was made inside a running one."""
 

@@ -22,7 +22,9 @@ from remotemedia.result import ExecutionResult
 from remotemedia.shared import SharedNodes
 
 if TYPE_CHECKING:
+    from remotemedia._core.pool import SessionPool
     from remotemedia.aio import AsyncSession, AsyncStream
+    from remotemedia.aio_pool import AsyncSessionPool
     from remotemedia.run_protocol import Run
 
 logging.getLogger("remotemedia").addHandler(logging.NullHandler())
@@ -328,6 +330,63 @@ class Executor:
             manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
         )
         return AsyncStream(session, items, with_node=with_node)
+
+    def pool(
+        self,
+        manifest: ManifestLike,
+        size: int,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
+    ) -> SessionPool:
+        """Return a pool of warm sessions, for use in a ``with`` statement; nothing is done yet.
+
+        Parameters
+        ----------
+        size : int
+            How many sessions: how many threads can be served at once.
+
+        Notes
+        -----
+        The other parameters are those of `open`, for each of the sessions.
+        """
+        from remotemedia._core.pool import SessionPool
+
+        def open_session() -> Session:
+            return self.open(
+                manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
+            )
+
+        check_options(error_policy, metrics)
+        return SessionPool(open_session, size)
+
+    def pool_async(
+        self,
+        manifest: ManifestLike,
+        size: int,
+        *,
+        error_policy: ErrorPolicy = "stop",
+        session_id: str | None = None,
+        metrics: MetricsLevel = "counts",
+        on_error: OnError | None = None,
+    ) -> AsyncSessionPool:
+        """Return a pool of warm sessions for the tasks of an event loop, for use in an ``async with``.
+
+        Notes
+        -----
+        The parameters are those of `pool`.
+        """
+        from remotemedia.aio_pool import AsyncSessionPool
+
+        def open_session() -> AsyncSession:
+            return self.open_async(
+                manifest, error_policy=error_policy, session_id=session_id, metrics=metrics, on_error=on_error
+            )
+
+        check_options(error_policy, metrics)
+        return AsyncSessionPool(open_session, size)
 
     def close(self) -> None:
         """Clean up the shared nodes, the last initialized first; idempotent. No run can be started after it."""

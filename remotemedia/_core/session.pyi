@@ -8,6 +8,7 @@ from remotemedia.run_protocol import Run
 
 class Session:
     errors: list[NodeError | InputError]
+    closed: bool
     def __init__(self, open_run: Callable[[], Run]) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
