@@ -25,7 +25,10 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from remotemedia._core.capi cimport PyGen_Type, PyIter_Next, is_lazy, raise_again, steal
+from remotemedia._core.capi cimport (
+    PYGEN_NEXT, PYGEN_RETURN, PyCoro_CheckExact, PyGen_Type, PyIter_Next, PyIter_Send, PySendResult, is_lazy, raise_again,
+    steal,
+)
 from remotemedia._core.clock cimport clock_scale, read_clock
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, add, count_call
@@ -110,7 +113,8 @@ cdef class Run(OverlapState):
         cdef int reads_clock = SCHEDULE if self.timed else INT_MAX  # steps from this one on do
         cdef uint64_t clock = self.clock
         cdef object item = self.carried
-        cdef object taken
+        cdef object taken = None
+        cdef PySendResult progress
         cdef PyObject* found
         cdef PyObject* args[3]         # [0] is scratch for the callee (PY_VECTORCALL_ARGUMENTS_OFFSET)
         cdef int op
@@ -320,9 +324,34 @@ cdef class Run(OverlapState):
                             measured = step
                             began = ended
                     elif op == ACALL:
-                        if self.call_and_wait(step, item) == SUSPENDED:
-                            return self.suspend(step, timing, then, item)
-                        item = self.take_outcome()
+                        if self.pending is None:
+                            args[1] = step.instance
+                            args[2] = <PyObject*> item
+                            found = step.call(step.function, args + step.first, step.nargs, NULL)
+                            if found is NULL:
+                                raise_again()
+                            taken = steal(found)
+                            if PyCoro_CheckExact(taken):  # as `go_on` does, without a way through the run
+                                found = NULL
+                                progress = PyIter_Send(<PyObject*> taken, <PyObject*> None, &found)
+                                if progress == PYGEN_NEXT:
+                                    self.yielded = steal(found)
+                                    self.pending = taken
+                                    self.pending_of = step.node
+                                    return self.suspend(step, timing, then, item)
+                                if progress != PYGEN_RETURN:
+                                    raise_again()
+                                item = steal(found)
+                            else:
+                                self.begin_await(step.node, "process", taken)
+                                if self.go_on() == SUSPENDED:
+                                    return self.suspend(step, timing, then, item)
+                                item = self.take_outcome()
+                            taken = None
+                        else:
+                            if self.go_on() == SUSPENDED:
+                                return self.suspend(step, timing, then, item)
+                            item = self.take_outcome()
                         if item is None:
                             step.filtered += 1
                             step = steps + step.skip
@@ -481,6 +510,7 @@ cdef class Run(OverlapState):
                     else:  # PRODUCER
                         step = steps + step.skip
             except BaseException as error:
+                taken = None
                 if step.op < COPY:
                     timing = stop_clock(timing, then, clock)
                 elif timing is not NULL:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import comparators as plain
+import live
 from cython_node import UPDATES, CannotCompile, compile_source, tick_class
 from scenarios import JOIN, S1, S2, S3, chain, executor, floats, integers, long_chain_text, prepare, sdk_chain_text
 
@@ -220,6 +221,29 @@ def time_rows() -> list[Row]:
     return [*found, Row(what, update_ns, 10, 5, "ns", note=f"the read itself {read_ns:.0f} ns")]
 
 
+def live_rows() -> list[Row]:
+    sync_stream, async_stream = live.streams()
+    rows = [
+        Row(
+            "three async nodes that never suspend, 10 000 items ÷ a plain loop that awaits them",
+            live.never_suspending(),
+            0.8,
+            0.6,
+        ),
+        Row("1 000 items of 1 ms, 100 at a time, asyncio ÷ 100 workers by hand", live.sleeping("asyncio"), 1.1, 1.0),
+    ]
+    if live.uvloop is not None:
+        rows.append(Row("  the same on uvloop", live.sleeping("uvloop"), 1.1, 1.0))
+    return [
+        *rows,
+        Row("S1, 100 000 items: sync stream ÷ whole call", sync_stream, 1.3, 1.1),
+        Row("  async stream ÷ sync stream", async_stream, 3.0, 2.0),
+        Row("one more stage in a thread, per item ÷ SimpleQueue put + get", live.hop(), 1.0, 0.3),
+        Row("  the same, capacity 2048", live.hop(capacity=2048)),
+        Row("pool: acquire, process, release ÷ SimpleQueue get, call, put", live.pooled(), 4.0, 2.0),
+    ]
+
+
 def memory_rows() -> list[Row]:
     items = integers(1_000_000)
     run = executor("cython").execute_with_input
@@ -291,7 +315,18 @@ def start_ms(code: str) -> float:
     return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
 
 
-SECTIONS = (s1_rows, s2_rows, s3_rows, slope_rows, join_rows, time_rows, manifest_rows, memory_rows, import_rows)
+SECTIONS = (
+    s1_rows,
+    s2_rows,
+    s3_rows,
+    slope_rows,
+    join_rows,
+    time_rows,
+    live_rows,
+    manifest_rows,
+    memory_rows,
+    import_rows,
+)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "asv_bench"))
 
 import comparators as plain
 import cython_node
+import live
 import ratios
 import scenarios
+from support import LOOPS
 
 COMPARATORS = {
     "S1": (scenarios.S1, scenarios.integers, (plain.s1_comprehension, plain.s1_loop)),
@@ -133,3 +135,13 @@ def test_time_of_a_manifest_of_a_thousand_nodes(benchmark):
     text = scenarios.long_chain_text(1000)
     manifest = benchmark(scenarios.rm.Manifest.from_json, text)
     assert len(manifest.graph.execution_order) == 1000
+
+
+@pytest.mark.parametrize("measure", [live.never_suspending, live.streams, live.hop, live.pooled])
+def test_what_waits_and_overlaps_gives_what_plain_python_gives(measure):
+    assert measure(rounds=1)  # it compares the results, before it times
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_overlapping_sleeps_give_what_workers_give(loop):
+    assert live.sleeping(loop, rounds=1)
