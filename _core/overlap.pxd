@@ -72,6 +72,7 @@ cdef class OverlapState(RunState):
     cdef int is_later(self, Frame frame) except -1
     cdef int holds(self, object error) except -1
     cdef int hold(self, object error, bint of_feed) except -1
+    cdef int open_owner(self, Frame frame) except -1
     cdef int raise_held(self) except -1
     cdef list other_failures(self)
     cdef int set_aside(self) except -1

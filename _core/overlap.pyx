@@ -604,12 +604,35 @@ cdef class OverlapState(RunState):
 
     cdef int raise_held(self) except -1:
         """Raise the error that is held, for nothing before it is left."""
+        cdef Window window
+        cdef Frame frame
+        if self.feeding is not None:
+            self.open_owner(self.feeding)
+        for window in self.windows:
+            if window.paused is not None:
+                self.open_owner(window.paused)
+            frame = window.head
+            while frame is not None:
+                self.open_owner(frame)
+                frame = frame.behind
         if self.held_posts:
             self.spool.extend(self.held_posts)
         self.held_posts = None
         if self.hand_out():
             return 1
         raise self.held
+
+    cdef int open_owner(self, Frame frame) except -1:
+        """Let a pass hand out what it emitted before it opened the one that failed, which is nothing more to it."""
+        cdef tuple path = (frame.serial,) if frame.path is None else frame.path
+        if frame.posts is None or frame.posts is self.spool or self.held_at[:len(path)] != path:
+            return 0
+        if frame.path is not None:
+            frame.ended = True
+        else:
+            self.spool.extend(frame.posts)
+            frame.posts = None
+        return 0
 
     cdef list other_failures(self):
         """What failed in passes behind the error that ended the run (R34), and of calls that were under way."""

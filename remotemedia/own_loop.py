@@ -116,10 +116,10 @@ class OwnLoop:
             del argument
 
 
-def check_no_loop() -> None:
+def check_no_loop(
+    why: str = "the pipeline has async nodes",
+    instead: str = "the call that is awaited: execute_with_input_async, execute_async, open_async or stream_async",
+) -> None:
     """Raise EventLoopError if an event loop is running in this thread."""
     if asyncio._get_running_loop() is not None:
-        raise EventLoopError(
-            "the pipeline has async nodes and an event loop is running in this thread; use the call that is awaited: "
-            "execute_with_input_async, execute_async, open_async or stream_async"
-        )
+        raise EventLoopError(f"{why} and an event loop is running in this thread; use {instead}")

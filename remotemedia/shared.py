@@ -6,13 +6,16 @@ nothing of sharing. Owner of the instances: the executor, which cleans them up i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remotemedia._core.node import NodeContext, NodeInfo
 from remotemedia.errors import NodeError, RegistryError, SessionClosedError, bounded_repr, note, settle
-from remotemedia.traits import read_traits, what_else
+from remotemedia.traits import Traits, read_traits, what_else
+
+if TYPE_CHECKING:
+    from remotemedia.shared_async import Gate
 
 
 class _Instance:
@@ -25,6 +28,18 @@ class _Instance:
         self.lock = RLock()  # reentrant: a shared node may run a pipeline that uses it
         self.context: NodeContext | None = None  # set by the first initialize
         self.ended = False  # cleaned up: nothing of the node is called any more
+        self.traits: Traits | None = None  # of the node
+        self._gate: Gate | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """What serializes its async methods."""
+        with self.lock:
+            if self._gate is None:
+                from remotemedia.shared_async import Gate
+
+                self._gate = Gate()
+            return self._gate
 
 
 class SharedNodes:
@@ -60,30 +75,55 @@ class SharedNodes:
     def start(self, instance: _Instance, context: NodeContext) -> None:
         """Initialize `instance` if it is not yet; all its users must give the same params."""
         with instance.lock:
-            if instance.context is not None:
-                if instance.context.params != context.params:
-                    raise RegistryError(
-                        f"shared node type {instance.node_type!r} runs with params "
-                        f"{bounded_repr(instance.context.params)} (node {bounded_repr(instance.context.node_id)}); "
-                        f"node {bounded_repr(context.node_id)} asks for {bounded_repr(context.params)}"
-                    )
+            if not self._begin(instance, context):
                 return
-            with self._lock:
-                if self._closed:
-                    raise SessionClosedError("the executor is closed; its shared nodes are gone")
-                self._started.append(instance)
-                instance.context = context
             try:
                 call(instance.node, "initialize", context)
             except BaseException as error:
-                with self._lock:
-                    self._started.remove(instance)
-                    self._instances = {key: kept for key, kept in self._instances.items() if kept is not instance}
+                self._forget(instance)
                 try:
                     call(instance.node, "cleanup")  # half-built state is tolerated (R03)
                 except Exception as failure:
                     note(error, f"while cleaning up: {type(failure).__name__}: {failure}")
                 raise
+
+    async def start_async(self, instance: _Instance, context: NodeContext) -> None:
+        """Do the same where `initialize` or `cleanup` is async."""
+        async with instance.gate:
+            if not self._begin(instance, context):
+                return
+            try:
+                await outcome(instance.node, "initialize", context)
+            except BaseException as error:
+                self._forget(instance)
+                try:
+                    await outcome(instance.node, "cleanup")
+                except Exception as failure:
+                    note(error, f"while cleaning up: {type(failure).__name__}: {failure}")
+                raise
+
+    def _begin(self, instance: _Instance, context: NodeContext) -> bool:
+        """Return whether `instance` is to be initialized, which is noted."""
+        if instance.context is not None:
+            if instance.context.params != context.params:
+                raise RegistryError(
+                    f"shared node type {instance.node_type!r} runs with params "
+                    f"{bounded_repr(instance.context.params)} (node {bounded_repr(instance.context.node_id)}); "
+                    f"node {bounded_repr(context.node_id)} asks for {bounded_repr(context.params)}"
+                )
+            return False
+        with self._lock:
+            if self._closed:
+                raise SessionClosedError("the executor is closed; its shared nodes are gone")
+            self._started.append(instance)
+            instance.context = context
+        return True
+
+    def _forget(self, instance: _Instance) -> None:
+        """Take back what `_begin` noted: the next run makes a new instance."""
+        with self._lock:
+            self._started.remove(instance)
+            self._instances = {key: kept for key, kept in self._instances.items() if kept is not instance}
 
     def close(self) -> None:
         """Clean up every instance, the last initialized first; errors as for a run (R05)."""
@@ -97,7 +137,10 @@ class SharedNodes:
             try:
                 with instance.lock:
                     instance.ended = True
-                    call(instance.node, "cleanup")
+                    if instance.traits is not None and "cleanup" in instance.traits.awaits:
+                        run_now(outcome(instance.node, "cleanup"))
+                    else:
+                        call(instance.node, "cleanup")
             except Exception as error:
                 where = instance.context
                 failures.append(NodeError.of(error, node_id=where.node_id, node_type=where.node_type, phase="cleanup"))
@@ -119,43 +162,59 @@ class SharedNode:
         self.__wrapped__ = instance.node
         self._instance = instance
         self._owner = owner
-        self._many = read_traits(instance.node).many
+        if instance.traits is None:
+            instance.traits = read_traits(instance.node)
+        self._traits = instance.traits
 
-    def initialize(self, context: NodeContext) -> None:
+    def initialize(self, context: NodeContext) -> Any:
         """Initialize the instance at its first use."""
-        self._owner.start(self._instance, context)
+        if "initialize" in self._traits.awaits:
+            return self._owner.start_async(self._instance, context)
+        return self._owner.start(self._instance, context)
 
     def process(self, item: Any) -> Any:
         """Forward, serialized with all other users."""
-        with self._instance.lock:
-            given = self._alive().process(item)
-            return self._serialized(given) if self._many else given
+        return self._forward("process", item)
 
     def produce(self) -> Any:
         """Forward, serialized with all other users."""
-        with self._instance.lock:
-            return self._serialized(self._alive().produce())
+        return self._forward("produce")
 
     def flush(self) -> Any:
         """Forward, serialized with all other users."""
-        with self._instance.lock:
-            return self._serialized(call(self._alive(), "flush"))
+        return self._forward("flush")
 
-    def cleanup(self) -> None:
+    def cleanup(self) -> Any:
         """Do nothing: the instance lives until the executor is closed."""
+        return nothing() if "cleanup" in self._traits.awaits else None
 
     def info(self) -> NodeInfo:
         """Forward."""
         info: NodeInfo = self.__wrapped__.info()
         return info
 
+    def _forward(self, method: str, *args: Any) -> Any:
+        if method in self._traits.streams:
+            from remotemedia.shared_async import GatedIterator
+
+            return GatedIterator(getattr(self._alive(), method)(*args), self._instance.gate)
+        if method in self._traits.awaits:
+            return self._awaited(method, *args)
+        with self._instance.lock:
+            return self._serialized(method, call(self._alive(), method, *args))
+
+    async def _awaited(self, method: str, *args: Any) -> Any:
+        async with self._instance.gate:
+            return self._serialized(method, await getattr(self._alive(), method)(*args))
+
     def _alive(self) -> Any:
         if self._instance.ended:
             raise SessionClosedError("the executor is closed; its shared nodes are gone")
         return self.__wrapped__
 
-    def _serialized(self, value: Any) -> Any:
-        return _Serialized(value, self._instance.lock) if hasattr(value, "__next__") else value
+    def _serialized(self, method: str, value: Any) -> Any:
+        many = method != "process" or self._traits.many
+        return _Serialized(value, self._instance.lock) if many and hasattr(value, "__next__") else value
 
 
 class _Serialized:
@@ -182,3 +241,28 @@ def call(node: Any, method: str, *args: Any) -> Iterable[Any] | None:
     """Call a lifecycle method that a node without the base class need not have."""
     found = getattr(node, method, None)
     return found(*args) if found is not None else None
+
+
+async def outcome(node: Any, method: str, *args: Any) -> None:
+    """Call a lifecycle method, and await it if that is due."""
+    given: Any = call(node, method, *args)
+    if hasattr(given, "__await__"):
+        await given
+
+
+async def nothing() -> None:
+    """Do nothing."""
+
+
+def run_now(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Await a coroutine on an event loop of its own; EventLoopError inside a running one."""
+    import asyncio
+
+    from remotemedia.own_loop import check_no_loop
+
+    try:
+        check_no_loop("a shared node has an async cleanup", "asyncio.to_thread(executor.close)")
+    except BaseException:
+        coroutine.close()
+        raise
+    asyncio.run(coroutine)

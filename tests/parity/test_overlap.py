@@ -195,7 +195,7 @@ def everything(engine, mode, manifest, items, policy):
 
 
 @pytest.mark.slow
-@settings(max_examples=1000)
+@settings(max_examples=1500)
 @given(pipelines())
 def test_r45_overlapping_calls_equal_the_sequential_reference(case):
     manifest, items, policy = case
@@ -214,6 +214,19 @@ def test_r45_in_every_mode(case, mode):
     manifest, items, policy = case
     expected = everything("reference", mode, manifest, items, policy)
     assert everything("cython", mode, manifest, items, policy) == expected
+
+
+def test_what_an_opener_emitted_before_its_pass_failed_is_kept():
+    """The opener itself is further by then, and waits at a cut behind its loop."""
+    kinds = ("Burst", "Plus", "Plus", "Plus", "Plus", "Plus", "AsyncPlus")
+    nodes = [{"id": f"n{i}", "node_type": kind} for i, kind in enumerate(kinds)]
+    nodes[1] |= {"isolation": "thread", "max_concurrency": 2}
+    nodes[3]["params"] = {"fail": 0}
+    nodes[6]["max_concurrency"] = 2
+    pairs = [("n0", "n1"), ("n0", "n2"), ("n1", "n2"), ("n2", "n3"), ("n0", "n4"), ("n1", "n4"), ("n0", "n5")]
+    expected = everything("reference", "execute", plain(nodes, pairs), [31], "stop")
+    assert len(expected["results"]) == 11
+    assert everything("cython", "execute", plain(nodes, pairs), [31], "stop") == expected
 
 
 @pytest.mark.slow

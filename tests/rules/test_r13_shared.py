@@ -1,10 +1,11 @@
 """R13: nodes registered as shared live once for an executor, over both engines."""
 
+import asyncio
 import gc
 import threading
 
 import pytest
-from support import Driver, node, plain
+from support import LOOPS, Driver, await_on, node, plain
 
 import remotemedia as rm
 
@@ -211,3 +212,112 @@ def test_info_is_the_nodes_own(direct):
     assert run is not None
     assert direct.registry.info("S").name == "mine"
     direct.executor.close()
+
+
+# --- async methods
+
+
+class Narrow(rm.NodeExecutor):
+    """An async node that sees whether two are inside at once."""
+
+    def __init__(self):
+        self.inside = self.most = self.initialized = 0
+
+    async def initialize(self, context):
+        await asyncio.sleep(0)
+        self.initialized += 1
+        LOG.append("+narrow")
+
+    async def process(self, item):
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        await asyncio.sleep(0)
+        self.inside -= 1
+        return item
+
+    async def cleanup(self):
+        await asyncio.sleep(0)
+        LOG.append("-narrow")
+
+
+class NarrowMany(Narrow):
+    async def process(self, item):
+        for _ in range(2):
+            yield await super().process(item)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("kind", [Narrow, NarrowMany])
+def test_async_calls_are_serialized_while_they_wait_too(direct, loop, kind):
+    made = kind()
+    direct.registry.register("N", lambda: made, shared=True)
+    manifest = plain([node("n", "N")])
+
+    async def main():
+        runs = [direct.executor.execute_with_input_async(manifest, [i, i]) for i in range(5)]
+        return [result.results for result in await asyncio.gather(*runs)]
+
+    times = 4 if kind is NarrowMany else 2
+    assert await_on(loop, main()) == [[i] * times for i in range(5)]
+    assert (made.most, made.initialized) == (1, 1)
+    direct.executor.close()
+    assert LOG == ["+narrow", "-narrow"]
+
+
+def test_async_calls_of_several_loops_are_serialized(direct):
+    made = Narrow()
+    direct.registry.register("N", lambda: made, shared=True)
+    manifest = plain([node("n", "N")])
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(direct.executor.execute_with_input(manifest, range(50)).results))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert results == [list(range(50))] * 4
+    assert (made.most, made.initialized) == (1, 1)
+    direct.executor.close()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_who_is_cancelled_while_he_waits_for_it_leaves_it_to_the_next(direct, loop):
+    class Held(Narrow):
+        async def process(self, item):
+            if item == "hold":
+                await self.release.wait()
+            return item
+
+    made = Held()
+    direct.registry.register("N", lambda: made, shared=True)
+    manifest = plain([node("n", "N")])
+
+    async def main():
+        made.release = asyncio.Event()
+        run = direct.executor.execute_with_input_async
+        tasks = [asyncio.create_task(run(manifest, [item])) for item in ("hold", 1, 2)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        tasks[1].cancel()
+        await asyncio.sleep(0)
+        made.release.set()
+        assert (await tasks[0]).results == ["hold"]
+        assert (await tasks[2]).results == [2]
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[1]
+
+    await_on(loop, main())
+    direct.executor.close()
+
+
+def test_an_async_cleanup_is_refused_inside_a_running_loop(direct):
+    direct.registry.register("N", Narrow, shared=True)
+    direct.executor.execute_with_input(plain([node("n", "N")]), [1])
+
+    async def main():
+        await asyncio.to_thread(direct.executor.close)
+
+    asyncio.run(main())
+    assert LOG == ["+narrow", "-narrow"]
