@@ -449,7 +449,7 @@ def test_without_it_there_are_no_times(driver):
 def clock(monkeypatch):
     """A clock that stands still but for what nodes and input let go by."""
     now = [0]
-    monkeypatch.setattr("remotemedia.reference.steps.perf_counter_ns", lambda: now[0])
+    monkeypatch.setattr("remotemedia.reference.clock.perf_counter_ns", lambda: now[0])
 
     def go_by(ns):
         now[0] += ns
