@@ -9,7 +9,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 export WAV  # the shell reads it there: a name may hold anything
 
 .DELETE_ON_ERROR:
-.PHONY: run build test test-all lint fast bench bench-check asv clean
+.PHONY: run build test test-all lint fast soak bench bench-check asv clean
 
 run: $(STAMP)
 	$(BIN)/python examples/speech/run.py $(if $(WAV),-- "$$WAV")
@@ -33,6 +33,10 @@ lint: build
 
 test: lint
 	$(BIN)/python -m pytest -q
+
+# 10⁶ items under random cancellation: counts to the item, and nothing left behind
+soak: build
+	REMOTEMEDIA_SOAK=1000000 $(BIN)/python -m pytest -q -s tests/soak
 
 fast: build
 	$(BIN)/python -m pytest -q -x -m 'not slow'

@@ -186,9 +186,9 @@ cdef class Session:
         if timeout is None or self.current is None:
             final = self.finish(None)
         else:
-            from remotemedia.stopping import Timer, abort_of
+            from remotemedia.stopping import AGAIN, Timer, abort_of
 
-            with Timer(timeout, abort_of(self.current)):
+            with Timer(max(timeout, AGAIN), abort_of(self.current)):
                 final = self.finish(None)
         if final is not None:
             raise final
@@ -216,7 +216,10 @@ cdef class Session:
         self.opened().interrupt(node_id)
 
     def abort(self):
-        """Do what `close` does, and cancel at once what is awaited; what cannot be cancelled is not waited for."""
+        """Do what `close` does, and cancel what is awaited: a call at once, a cleanup after 50 ms.
+
+        What cannot be cancelled is not waited for.
+        """
         self.close(0)
 
     def __repr__(self):

@@ -19,7 +19,7 @@ from remotemedia._core.engine import Run as NativeRun
 from remotemedia.errors import RemoteMediaError, SessionBusyError, SessionClosedError
 from remotemedia.items import check_async_feed, check_async_input
 from remotemedia.result import ExecutionResult, ExecutionStatus
-from remotemedia.stopping import LoopTimer, Stopper
+from remotemedia.stopping import AGAIN, LoopTimer, Stopper
 
 if TYPE_CHECKING:
     from remotemedia.errors import InputError, NodeError
@@ -201,7 +201,8 @@ class AsyncSession:
             return
         if self._closed:
             return
-        with LoopTimer(timeout, self._stopper.abort):
+        grace = None if timeout is None else max(timeout, AGAIN)
+        with LoopTimer(grace, self._stopper.abort):
             final = await self._finish(None)
         if final is not None:
             raise final
@@ -211,7 +212,7 @@ class AsyncSession:
         self._opened().interrupt(node_id)
 
     async def abort(self) -> None:
-        """Do what `close` does, and cancel at once what is waited for."""
+        """Do what `close` does, and cancel what is waited for: a call at once, a cleanup after 50 ms."""
         await self.close(0)
 
     async def _end_within(self, timeout: float) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from remotemedia.run_protocol import Run
 
 AGAIN = 0.05
-"""Seconds between two looks at an end that is to be over: each cancels the one cleanup that is waited for."""
+"""Seconds that a cleanup has when the end is to be over: as often the one that is waited for is cancelled."""
 
 
 class Stopper:
