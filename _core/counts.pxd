@@ -20,6 +20,7 @@ cdef class Counts:
     cdef Timings timings          # or None
     cdef Timings waits            # of `queues`
     cdef list queues              # of the nodes whose calls overlap: (node, items that wait, calls under way)
+    cdef dict attempts            # position -> calls really made, of the nodes with a retry; or None
     cdef Plan plan                # for names and shape; holds no instances
 
     cdef int subtract(self, Counts before) except -1

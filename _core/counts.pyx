@@ -35,6 +35,8 @@ cdef class Counts:
         self.items_in -= before.items_in
         self.refused -= before.refused
         self.duration_ns -= before.duration_ns
+        if self.attempts is not None and before.attempts is not None:
+            self.attempts = {u: count - before.attempts[u] for u, count in self.attempts.items()}
         return 0
 
     def to_dict(self):
@@ -52,6 +54,8 @@ cdef class Counts:
                 "in": row[0] + row[1] + row[2], "passed": row[0], "filtered": row[1], "failed": row[2],
                 "out": row[3], "flushed": row[4],
             }
+            if self.attempts is not None and u in self.attempts:
+                counts["attempts"] = self.attempts[u]
             if times is not None:
                 counts["time_ns"], counts["processing"] = times[u]
         for (v, waiting, running), (_, wait) in zip(self.queues or (), self.waits.to_list() if self.queues else ()):

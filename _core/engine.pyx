@@ -997,6 +997,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     cdef int places
     cdef list factories = blueprint.factories
     cdef list nodes = [None] * n
+    cdef list held = nodes
+    cdef list guarded = blueprint.guarded
     cdef Plan plan = blueprint.plan
     cdef Run run
     cdef int i, u
@@ -1012,6 +1014,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     if plan is None or not same_kinds(plan, nodes):
         plan = make_plan(graph, blueprint, nodes)
         blueprint.plan = plan
+    elif guarded:
+        blueprint.check_guards(nodes)
 
     run = Run.__new__(Run)
     run.plan = plan
@@ -1056,11 +1060,14 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
         memcpy(run.branch_at, plan.branch_heads, plan.gather_count * sizeof(int))
         if plan.has_queues:
             run.queues = [[] for _ in range(places)]
+    if guarded:
+        run.guards = blueprint.attempts(nodes)
+        held = blueprint.held(nodes)
     for u in range(n):
         if not plan.fresh[u]:
             if run.claims is None:
                 run.claims = Claims()
-            if not run.claims.take_one(nodes[u]):
+            if not run.claims.take_one(held[u]):
                 raise in_use(f"node {bounded_repr(graph.ids[u])} ({blueprint.specs[u].node_type})")
     if plan.is_cut:
         run.lost = <int64_t*> PyMem_Calloc(m + 1, sizeof(int64_t))

@@ -443,6 +443,9 @@ cdef object fault_at(
         fault = fault_of(nodes[u], f"$.nodes[{u}]", node_name(graph, specs, u))
         if fault is not None:
             return fault
+    if specs[u].retry is not None or specs[u].circuit_breaker is not None:
+        if nodes[u].fault is not None:
+            return nodes[u].fault
     if overflows or may_overlap(specs[u], nodes[u]):
         into = connections_into(graph, blueprint.connections, u)
         fault = overlap_fault(u, node_name(graph, specs, u), specs[u], nodes[u], traits[u], into)

@@ -100,6 +100,7 @@ cdef class RunState:
     cdef list windows             # [cut_count] Window, where calls overlap; else None (`overlap`)
     cdef Bell bell                # rings when a window can go on
     cdef int64_t* lost            # [m] dropped on connections, where calls overlap
+    cdef dict guards              # position -> Attempts, of guarded nodes; None if there are none
     cdef list others              # what failed beside the error that ends the run
 
     cdef bint raw                 # the exception under way is no node's fault
@@ -151,6 +152,8 @@ cdef class RunState:
     cdef int fold_times(self) except -1
     cdef int add_times(self, Counts counts, bint whole) except -1
     cdef int fill(self, Counts counts) except -1
+    cdef int resume_guards(self) except -1
+    cdef int halt_guards(self, bint closed) except -1
     cdef object result_of(self, object status)
     cdef list errors_in_order(self)
     cdef object node_error(self, int u, str phase, object error, object index, object item)

@@ -311,6 +311,7 @@ cdef class RunState:
         """Close the calls of ``process`` in progress, and forget the items on their way."""
         cdef Step* step
         cdef int pc
+        self.halt_guards(False)
         if self.windows is not None and self.close_windows() == SUSPENDED:
             return SUSPENDED
         self.input_item = None
@@ -464,6 +465,21 @@ cdef class RunState:
         self.budget = -1
         if self.bell is not None:
             self.bell.ring(True)
+        self.halt_guards(True)
+
+    cdef int halt_guards(self, bint closed) except -1:
+        """Let waits for a next attempt come to their end, in whichever thread they are."""
+        if self.guards is not None:
+            for attempts in self.guards.values():
+                attempts.halt(closed=closed)
+        return 0
+
+    cdef int resume_guards(self) except -1:
+        """Let them wait again."""
+        if self.guards is not None and not self.stop_asked:
+            for attempts in self.guards.values():
+                attempts.resume()
+        return 0
 
     cdef int tick(self) except -1:
         """Look at signals and at `stop`, and let other threads run; none of it is a node's fault."""
@@ -498,6 +514,10 @@ cdef class RunState:
             self.interrupts = []
         self.interrupts.append(u)
         self.budget = -1
+        if self.guards is not None:
+            for guarded, attempts in self.guards.items():
+                if u < 0 or u == guarded:
+                    attempts.interrupt()
         if self.bell is not None:
             self.bell.ring(True)
         waiter = self.waiter
@@ -563,6 +583,7 @@ cdef class RunState:
         """Go on dropping what is on its way; SUSPENDED, or 0 when that is done: `pc` says what goes on."""
         if self.close_calls() == SUSPENDED:
             return SUSPENDED
+        self.resume_guards()
         self.dropping = False
         self.pc = -1 if self.feed == FEED_NONE else 0 if self.windows is None else self.plan.schedule_at
         return 0
@@ -581,7 +602,7 @@ cdef class RunState:
         call.active = False  # it is counted; what it left open stays in `iterators`
         if call.times is not NULL:
             count_call(call.times)
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or (self.stop_asked and isinstance(error, SessionClosedError)):
             raise error
         if step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH:
             item = self.inputs[step.node]
@@ -652,6 +673,7 @@ cdef class RunState:
         self.calls_closed = False
         self.interrupts = None
         self.kept = None
+        self.resume_guards()
         self.dropped = 0
         self.outer = sys.exception() if self.policy == POLICY_COLLECT else None
         self.begin_outputs()
@@ -770,6 +792,8 @@ cdef class RunState:
             row += COLUMNS
         if plan.gather_count:
             memcpy(counts.edges, self.delivered, plan.graph.connection_count * sizeof(int64_t))
+        if self.guards is not None:
+            counts.attempts = {u: given.count for u, given in self.guards.items() if given.count is not None}
         if self.lost is not NULL:
             memcpy(counts.lost, self.lost, plan.graph.connection_count * sizeof(int64_t))
         return 0

@@ -21,6 +21,7 @@ _HOMES = {
         "DeadlineError",
         "EventLoopError",
         "QueueFullError",
+        "CircuitOpenError",
         "InputError",
         "ManifestError",
         "ManifestIssue",
@@ -46,6 +47,7 @@ __all__ = [
     "AsyncSessionPool",
     "AsyncStream",
     "Capabilities",
+    "CircuitOpenError",
     "Connection",
     "DeadlineError",
     "EventLoopError",
@@ -87,6 +89,7 @@ if TYPE_CHECKING:
     from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.aio_pool import AsyncSessionPool
     from remotemedia.errors import (
+        CircuitOpenError,
         DeadlineError,
         EventLoopError,
         InputError,

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from remotemedia._core.node import Claims, NodeContext
-from remotemedia.errors import RegistryError, bounded_repr
+from remotemedia.errors import ManifestError, RegistryError, bounded_repr
 from remotemedia.registry import Entry, NodeRegistry, factory_error, unknown_types
 from remotemedia.shared import SharedNodes
 
@@ -76,6 +76,13 @@ class Blueprint:
         for entry in entries:
             shares = partial(shared.get, entry.node_type, entry.factory)
             self.factories.append(shares if entry.shared else entry.factory)
+        self.guarded = [
+            u for u, spec in enumerate(self.specs) if spec.retry is not None or spec.circuit_breaker is not None
+        ]
+        if self.guarded:
+            from remotemedia.guards import GuardedFactory
+        for u in self.guarded:
+            self.factories[u] = GuardedFactory(self.factories[u], u, self.specs[u])
 
     def context(self, position: int, session_id: str | None) -> NodeContext:
         """Return what the node at `position` learns at its `initialize`; none of it is the manifest's own."""
@@ -83,10 +90,27 @@ class Blueprint:
         metadata = own_copy(dict(self._metadata)) if self._nested_metadata else self._metadata
         return NodeContext(spec.id, spec.node_type, own_copy(spec.params), session_id, metadata)
 
+    def check_guards(self, nodes: list[Any]) -> None:
+        """Raise a ManifestError with every one of `nodes` that cannot be guarded as asked."""
+        faults = [fault for u in self.guarded if (fault := nodes[u].fault) is not None]
+        if faults:
+            raise ManifestError(faults)
+
+    def attempts(self, nodes: list[Any]) -> dict[int, Any]:
+        """Return what a run looks at of its guards (`remotemedia.guards.Attempts`), by position."""
+        return {u: nodes[u].attempts for u in self.guarded}
+
+    def held(self, nodes: list[Any]) -> list[Any]:
+        """Return what a run is to have alone: each node, without its guard."""
+        held = list(nodes)
+        for u in self.guarded:
+            held[u] = nodes[u].__wrapped__
+        return held
+
     def claim(self, nodes: list[Any]) -> Claims:
         """Claim the nodes of a run, in manifest order; SessionBusyError if another run has one of them."""
         claims = Claims()
-        claims.take(nodes, [f"node {bounded_repr(spec.id)} ({spec.node_type})" for spec in self.specs])
+        claims.take(self.held(nodes), [f"node {bounded_repr(spec.id)} ({spec.node_type})" for spec in self.specs])
         return claims
 
     def make(self, position: int) -> Any:

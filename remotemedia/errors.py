@@ -133,6 +133,49 @@ class DeadlineError(RemoteMediaError, TimeoutError):
     """A run was not over by its ``run.deadline_ms``."""
 
 
+class CircuitOpenError(RemoteMediaError, RuntimeError):
+    """A node was not called, since its calls kept failing (``circuit_breaker``); the ``__cause__`` of a `NodeError`.
+
+    Parameters
+    ----------
+    message : str
+        Which node, and when it is called again.
+    node_id : str
+        Id of the node.
+    retry_in_ms : float
+        Milliseconds until a call is let through; 0 while such a call is under way.
+    """
+
+    def __init__(self, message: str, *, node_id: str, retry_in_ms: float) -> None:
+        super().__init__(message)
+        self.node_id = node_id
+        self.retry_in_ms = retry_in_ms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_circuit_error, (self.args[0], self.node_id, self.retry_in_ms)
+
+
+def _rebuild_circuit_error(message: str, node_id: str, retry_in_ms: float) -> CircuitOpenError:
+    return CircuitOpenError(message, node_id=node_id, retry_in_ms=retry_in_ms)
+
+
+class AfterAttemptsError(Exception):
+    """How the last failure of a node that was tried several times reaches the engine; users see the `NodeError` of it.
+
+    Parameters
+    ----------
+    failure : Exception
+        The node's own exception.
+    attempts : int
+        How many calls there were.
+    """
+
+    def __init__(self, failure: BaseException, attempts: int) -> None:
+        super().__init__(failure, attempts)
+        self.failure = failure
+        self.attempts = attempts
+
+
 class QueueFullError(RemoteMediaError, RuntimeError):
     """An item met as many waiting as its connection takes (``capacity``), and ``overflow`` is ``"error"``."""
 
@@ -160,6 +203,8 @@ class NodeError(RemoteMediaError):
         Type name of the item that the node was given.
     input_repr : str or None
         Its repr, at most 200 characters.
+    attempts : int
+        How often the node was called for it: 1, unless it has a ``retry``; 0 if its ``circuit_breaker`` was open.
     others : list of NodeError
         Failures of calls that were in flight at the same time (R34).
     traceback_text : str
@@ -184,6 +229,7 @@ class NodeError(RemoteMediaError):
         self.item_index = item_index
         self.input_type = input_type
         self.input_repr = input_repr
+        self.attempts = 1
         self.others: list[NodeError] = []
         self.traceback_text = ""
 
@@ -202,9 +248,14 @@ class NodeError(RemoteMediaError):
 
         `item` is what the node was given; only its type's name and a bounded repr are kept.
         """
+        attempts = 0 if isinstance(cause, CircuitOpenError) else 1
+        if isinstance(cause, AfterAttemptsError):
+            attempts, cause = cause.attempts, cause.failure
         where = f"node {bounded_repr(node_id)} ({node_type}) failed in {phase}"
         if item_index is not None:
             where += f" at item {item_index}"
+        if attempts > 1:
+            where += f" after {attempts} attempts"
         error = cls(
             f"{where}: {type(cause).__name__}: {bounded_text(cause)}",
             node_id=node_id,
@@ -215,6 +266,7 @@ class NodeError(RemoteMediaError):
             input_repr=None if item is None else bounded_repr(item),
         )
         error.__cause__ = cause
+        error.attempts = attempts
         return error
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -20,7 +20,9 @@ NO_MATTER_MS = 1e11
 
 
 def limit_of(spec: Any, phase: str) -> float | None:
-    """Return how many milliseconds a phase of a node may take; None for no limit.
+    """Return how many milliseconds the engine is to let a phase of a node take; None for no limit.
+
+    Where the node is guarded, its guard bounds each attempt, and the engine only how long it waits for a thread.
 
     Parameters
     ----------
@@ -29,6 +31,23 @@ def limit_of(spec: Any, phase: str) -> float | None:
     phase : {"initialize", "process", "cleanup"}
         A bare number in the manifest is for ``process``.
     """
+    if phase == "process" and (spec.retry is not None or spec.circuit_breaker is not None):
+        limit = attempt_limit_of(spec)
+        if limit is None or spec.isolation != "thread":
+            return None
+        from remotemedia.retries import longest_ms
+
+        return limit if spec.retry is None else longest_ms(spec.retry, limit)
+    return given_limit(spec, phase)
+
+
+def attempt_limit_of(spec: Any) -> float | None:
+    """Return how many milliseconds one call of ``process`` may take; None for no limit."""
+    return given_limit(spec, "process")
+
+
+def given_limit(spec: Any, phase: str) -> float | None:
+    """Return the limit of a phase as the manifest has it."""
     given = spec.timeout_ms
     if given is None or isinstance(given, (int, float)):
         limit = given if phase == "process" else None

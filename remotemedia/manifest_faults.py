@@ -124,7 +124,7 @@ class Either:
 
 
 class Array:
-    """An array; `limit` is the field of `ManifestLimits` that bounds it."""
+    """An array; `limit` is the field of `ManifestLimits` that bounds it, if one does."""
 
     expected = "an array"
 
@@ -138,7 +138,7 @@ class Array:
         if not isinstance(value, (list, tuple)):
             walk.wrong(path, self.expected, value, depth)
             return INVALID
-        most = getattr(walk.limits, self._limit)
+        most = getattr(walk.limits, self._limit, len(value))
         if len(value) > most:
             what = self._limit.removeprefix("max_")
             walk.fault(path, f"{len(value)} {what}; at most {most} are allowed (ManifestLimits.{self._limit})")

@@ -144,17 +144,42 @@ class Timeouts(Part, frozen=True, kw_only=True):
 
 
 class Retry(Part, frozen=True, kw_only=True):
-    """How a failed call of an idempotent node is tried again."""
+    """How a failed call of an idempotent node is tried again.
+
+    Parameters
+    ----------
+    max_attempts : int
+        Most calls, the first one counted.
+    backoff_ms : float
+        The wait before the second call, in milliseconds.
+    multiplier : float
+        By how much each further wait is longer than the one before it.
+    max_backoff_ms : float, optional
+        No wait is longer.
+    jitter : float
+        How much of a wait is left to chance: 0 for none of it, 1 for all.
+    retry_on : list of str, optional
+        Names of the exception types after which it is tried again; see `remotemedia.retries`.
+    """
 
     max_attempts: Count
-    backoff_ms: Amount = 0.0
-    multiplier: Annotated[float, Meta(ge=1)] = 1.0
+    backoff_ms: Amount = 100.0
+    multiplier: Annotated[float, Meta(ge=1)] = 2.0
     max_backoff_ms: Amount | None = None
-    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    retry_on: Annotated[list[Text], Meta(min_length=1)] | None = None
 
 
 class CircuitBreaker(Part, frozen=True, kw_only=True):
-    """When a node that keeps failing is no longer called."""
+    """When a node that keeps failing is no longer called.
+
+    Parameters
+    ----------
+    failure_threshold : int
+        Failures in a row that open it.
+    reset_ms : float
+        Milliseconds until one call is let through again.
+    """
 
     failure_threshold: Count
     reset_ms: Duration

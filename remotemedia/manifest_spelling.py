@@ -78,8 +78,7 @@ def speller_of(kind: mi.Type) -> Speller | None:
         case mi.StructType():
             assert issubclass(kind.cls, Part)
             return spelling_of(kind.cls).speller.spell
-        case mi.ListType():
-            assert isinstance(kind.item_type, mi.StructType)
+        case mi.ListType() if isinstance(kind.item_type, mi.StructType):
             assert issubclass(kind.item_type.cls, Part)
             return spelling_of(kind.item_type.cls).speller.spell_each
     return None

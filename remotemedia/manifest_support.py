@@ -40,8 +40,6 @@ class Feature(NamedTuple):
 FEATURES = (
     Feature("RunOptions", "parallel_init", "refused", "leave it out: nodes are initialized one by one", (False,)),
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
-    Feature("NodeSpec", "retry", "refused", "leave it out and retry inside the node"),
-    Feature("NodeSpec", "circuit_breaker", "refused", "leave it out"),
     Feature("NodeSpec", "batch_size", "refused", "leave it out, or put a Batcher node before it"),
     Feature("NodeSpec", "max_batch_wait_ms", "refused", "leave it out"),
     Feature("NodeSpec", "parallelism", "refused", "leave it out: one thread", (1,)),

@@ -15,6 +15,7 @@ from remotemedia.errors import NodeError, RegistryError, SessionClosedError, bou
 from remotemedia.traits import Traits, read_traits, what_else
 
 if TYPE_CHECKING:
+    from remotemedia.breaker import Breaker
     from remotemedia.shared_async import Gate
 
 
@@ -30,6 +31,7 @@ class _Instance:
         self.ended = False  # cleaned up: nothing of the node is called any more
         self.traits: Traits | None = None  # of the node
         self._gate: Gate | None = None
+        self.breakers: dict[tuple[int, float], Breaker] = {}  # by what the manifests ask for
 
     @property
     def gate(self) -> Gate:
@@ -192,6 +194,10 @@ class SharedNode:
         """Forward."""
         info: NodeInfo = self.__wrapped__.info()
         return info
+
+    def kept(self, key: tuple[int, float], breaker: Breaker) -> Breaker:
+        """Return the instance's own breaker for `key`: `breaker`, if it has none yet."""
+        return self._instance.breakers.setdefault(key, breaker)
 
     def _forward(self, method: str, *args: Any) -> Any:
         if method in self._traits.streams:

@@ -13,6 +13,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import InputError, NodeError, RemoteMediaError, bounded_repr
+from remotemedia.guards import GuardedFactory
 from remotemedia.items import is_async_iterable, iterate
 from remotemedia.reference.awaiting import awaited, run_through
 from remotemedia.reference.graph import Graph
@@ -57,6 +58,7 @@ class Run:
         self.errors: list[NodeError | InputError] = []
         self._program = program
         self._clocks = [step.clock for step in program.steps if step.clock is not None]
+        self._guards = [step.attempts for step in program.steps if step.attempts is not None]
         self._lifecycle = Lifecycle(program.steps, claims)
         self._travel = Travel(program, policy, self._lifecycle, on_error)
         self._blueprint = blueprint
@@ -171,6 +173,8 @@ class Run:
     def stop(self) -> None:
         """Let the call that is running, in whichever thread, raise `SessionClosedError` at its next item."""
         self._travel.stopping = True
+        for attempts in self._guards:
+            attempts.halt(closed=True)
 
     def interrupt(self, node_id: str | None = None) -> None:
         """Do nothing but check the id: one item is on its way at most, and it comes to its end."""
@@ -211,6 +215,8 @@ class Run:
             clock.fold()
         self._clear(self._counts() if self._used else None)
         self._used = True
+        for attempts in self._guards if not self._travel.stopping else ():
+            attempts.resume()
         self._travel.outer = sys.exception()
         for tap in self._program.taps if keep else ():
             tap.kept = self._outputs[tap.source]
@@ -287,8 +293,12 @@ def difference(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 def make_node(blueprint: Any, position: int) -> Any:
     """Return a new node; where the compiled built-in would be made, its twin."""
     factory = blueprint.factories[position]
+    guard = factory.guard if isinstance(factory, GuardedFactory) else None
+    if guard is not None:
+        factory = factory.factory
     if isinstance(factory, type) and factory.__module__ == "remotemedia._core.nodes":
-        return TWINS[factory.__name__]()
+        twin = TWINS[factory.__name__]()
+        return twin if guard is None else guard(twin)
     return blueprint.make(position)
 
 
@@ -336,5 +346,6 @@ def open_run(
     nodes = [made[u] for u in range(len(made))]
     if plan is None or not plan.fits(nodes):
         plan = blueprint.plan = Plan(graph, blueprint.specs, blueprint.connections, nodes)
+    blueprint.check_guards(nodes)
     claims = blueprint.claim(nodes)
     return Run(lay_out(plan, nodes, timed), blueprint, claims, error_policy, session_id, on_error)

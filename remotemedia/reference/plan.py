@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from remotemedia.beside import overlap_fault
 from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
+from remotemedia.guards import is_guarded
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.reference.graph import RUN, Graph, Scopes
 from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, check_nodes, fault_of, read_traits
@@ -61,6 +62,8 @@ class Plan:
         graph, spec = self.graph, self.specs[u]
         path, name = f"$.nodes[{u}]", f"node {bounded_repr(spec.id)} ({spec.node_type})"
         fault = fault_of(node, path, name)
+        if fault is None and is_guarded(spec):
+            fault = node.fault
         if fault is None:
             into = [self.connections[e] for e in graph.incoming[u]]
             fault = overlap_fault(u, name, spec, node, self.traits[u], into)

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.beside import overlap_of
+from remotemedia.guards import Guard
 from remotemedia.limits import bounded, limit_of
 from remotemedia.reference.clock import Clock
 from remotemedia.reference.histogram import Histogram
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from remotemedia.reference.awaiting import Part
     from remotemedia.reference.graph import Graph, Scopes
     from remotemedia.reference.plan import Plan
+    from remotemedia.trials import Attempts
 
 
 class Inlet:
@@ -94,6 +96,7 @@ class Step:
     """
 
     __slots__ = (
+        "attempts",
         "clock",
         "copies",
         "failed",
@@ -135,6 +138,7 @@ class Step:
         self.sink = False
         self.overlaps = overlap_of(spec, node, traits, ()) is not None  # so it would be elsewhere
         self.clock = Clock() if timed else None
+        self.attempts: Attempts | None = node.attempts if isinstance(node, Guard) else None
         self.passed = self.filtered = self.failed = self.out = self.flushed = 0
         self.process: Callable[[Any], Any] = unbound
 
@@ -200,6 +204,8 @@ class Step:
             "out": self.out if self.traits.many else self.passed,  # any other gives one item when it passes
             "flushed": self.flushed,
         }
+        if self.attempts is not None and self.attempts.count is not None:
+            counts["attempts"] = self.attempts.count
         if self.clock is not None:
             counts["time_ns"] = self.clock.time_ns
         return counts

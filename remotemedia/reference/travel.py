@@ -321,7 +321,7 @@ class Travel:
         """Return what to raise for what a node raised, None if the policy lets the run go on."""
         ends_run = phase == "flush"
         step.failed += not ends_run
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or (self.stopping and isinstance(error, SessionClosedError)):
             return error
         if self._policy == "skip" and not ends_run:
             return None

@@ -141,7 +141,22 @@ NODE_FAULTS = [
     ("retry", {"max_attempts": 0}, ".retry.max_attempts", "an integer from 1"),
     ("retry", {"max_attempts": 1, "jitter": 2}, ".retry.jitter", "from 0 to 1, got 2"),
     ("retry", {"max_attempts": 1, "multiplier": 0.5}, ".retry.multiplier", "of at least 1"),
+    ("retry", {}, ".retry.max_attempts", "missing; expected an integer from 1"),
+    ("retry", {"max_attempts": -1}, ".retry.max_attempts", "an integer from 1"),
+    ("retry", {"max_attempts": 1.5}, ".retry.max_attempts", "an integer from 1"),
+    ("retry", {"max_attempts": True}, ".retry.max_attempts", "got true"),
+    ("retry", {"max_attempts": 2**31}, ".retry.max_attempts", "an integer from 1"),
+    ("retry", {"max_attempts": 1, "backoff_ms": -1}, ".retry.backoff_ms", "of at least 0"),
+    ("retry", {"max_attempts": 1, "max_backoff_ms": "5"}, ".retry.max_backoff_ms", "got '5'"),
+    ("retry", {"max_attempts": 1, "jitter": -0.1}, ".retry.jitter", "from 0 to 1"),
+    ("retry", {"max_attempts": 1, "attempts": 2}, ".retry.attempts", "did you mean 'max_attempts'?"),
+    ("retry", {"max_attempts": 1, "retry_on": "OSError"}, ".retry.retry_on", "expected an array, got 'OSError'"),
+    ("retry", {"max_attempts": 1, "retry_on": []}, ".retry.retry_on", "an array of at least 1"),
+    ("retry", {"max_attempts": 1, "retry_on": ["OSError", ""]}, ".retry.retry_on[1]", "a non-empty string"),
+    ("retry", {"max_attempts": 1, "retry_on": [5]}, ".retry.retry_on[0]", "a non-empty string"),
     ("circuit_breaker", True, ".circuit_breaker", "got true"),
+    ("circuit_breaker", {"failure_threshold": 0, "reset_ms": 1}, ".circuit_breaker.failure_threshold", "from 1"),
+    ("circuit_breaker", {"failure_threshold": 1, "reset_ms": 0}, ".circuit_breaker.reset_ms", "above 0"),
     ("circuit_breaker", {"failure_threshold": 1}, ".circuit_breaker.reset_ms", "missing"),
     ("isolation", "docker", ".isolation", "(default 'none'), got 'docker'"),
     ("isolation", False, ".isolation", "got false"),
@@ -245,10 +260,6 @@ def test_a_manifest_is_an_object(source):
 UNSUPPORTED_KEYS = [
     ("isolation", "process"),
     ("isolation", "wasm"),
-    ("retry", {"max_attempts": 2}),
-    ("retry", {"max_attempts": 1, "backoff_ms": 1}),
-    ("circuit_breaker", {"failure_threshold": 1, "reset_ms": 1}),
-    ("circuit_breaker", {"failure_threshold": 9, "reset_ms": 0.5}),
     ("batch_size", 1),
     ("batch_size", 32),
     ("max_batch_wait_ms", 0),
@@ -256,6 +267,14 @@ UNSUPPORTED_KEYS = [
     ("parallelism", 2),
     ("parallelism", 64),
 ]
+
+
+@pytest.mark.parametrize("key", ["backoff_ms", "multiplier", "max_backoff_ms", "jitter"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_no_wait_is_nan_or_infinite(key, value):
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_dict(with_node(retry={"max_attempts": 1, key: value}))
+    assert [issue.path for issue in caught.value.errors] == [f"$.nodes[0].retry.{key}"]
 
 
 @pytest.mark.parametrize(("key", "value"), UNSUPPORTED_KEYS)
@@ -274,6 +293,18 @@ def test_what_promises_protection_or_meaning_is_refused(key, value):
         with_node(timeout_ms={"initialize": 1, "process": 2.5, "cleanup": 3}),
         with_node(timeout_ms={}),
         with_node(max_concurrency=2),
+        with_node(retry={"max_attempts": 2}),
+        with_node(
+            retry={
+                "max_attempts": 1,
+                "backoff_ms": 0,
+                "multiplier": 1,
+                "max_backoff_ms": 0,
+                "jitter": 1,
+                "retry_on": ["OSError", "any"],
+            }
+        ),
+        with_node(circuit_breaker={"failure_threshold": 1, "reset_ms": 0.5}),
         with_connection(capacity=100),
         with_connection(overflow="drop_oldest"),
     ],

@@ -94,7 +94,18 @@ class Source(Tell):
 JOIN = {"fan_in": "join"}
 PARTIAL = {"fan_in": "join", "join_missing": "partial"}
 DEFAULTS = dict.fromkeys(
-    ("params", "fan_in", "join_missing", "copy", "is_output_node", "max_concurrency", "isolation", "timeout_ms")
+    (
+        "params",
+        "fan_in",
+        "join_missing",
+        "copy",
+        "is_output_node",
+        "max_concurrency",
+        "isolation",
+        "timeout_ms",
+        "retry",
+        "circuit_breaker",
+    )
 )
 
 
@@ -118,6 +129,7 @@ def blueprint(nodes, connections=""):
         factories=factories,
         make=lambda position: factories[position](),
         plan=None,
+        check_guards=lambda nodes: None,
     )
 
 
@@ -161,7 +173,19 @@ def imports_of(path):
 def test_imports_nothing_compiled_but_the_base_classes(path):
     ours = {
         "remotemedia." + name
-        for name in ("beside", "bounded", "errors", "limits", "items", "plan_faults", "result", "returns", "traits")
+        for name in (
+            "beside",
+            "bounded",
+            "errors",
+            "guards",
+            "limits",
+            "items",
+            "plan_faults",
+            "result",
+            "returns",
+            "traits",
+            "trials",
+        )
     }
     for module, names in imports_of(path):
         if module == "remotemedia._core.node":
