@@ -49,6 +49,7 @@ cdef class RunState:
     cdef Claims claims            # before the nodes: given back while they still exist
     cdef list nodes               # instances in manifest order; owns them
     cdef list functions           # what the steps call; owns them
+    cdef bytearray begun          # [n] with parallel_init: its initialize was called; else None
     cdef int started              # nodes whose initialize was called and cleanup was not, in topological order
 
     cdef Step* steps              # the plan's program with this run's instances and counts
@@ -127,6 +128,7 @@ cdef class RunState:
     cpdef object initialize(self)
     cpdef object end(self, object error)
     cdef int initialize_all(self) except -1
+    cdef int initialize_levels(self) except -1
     cdef int initialize_one(self, int u, object context) except -1
     cdef int finish(self) except -1
     cdef int go_on(self) except -1

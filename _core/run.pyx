@@ -9,6 +9,7 @@ meanwhile is kept, and the end goes on where it was interrupted (R05–R07, R11)
 
 import logging
 import sys
+from functools import partial
 from operator import itemgetter
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -86,6 +87,8 @@ cdef class RunState:
         cdef int u
         if self.began_ns == 0:
             self.began_ns = perf_counter_ns()
+        if self.blueprint.parallel_init and self.initialize_levels() == SUSPENDED:
+            return SUSPENDED
         while self.pending is not None or self.started < graph.node_count:
             context = None
             if self.pending is not None:
@@ -109,6 +112,74 @@ cdef class RunState:
         self.bind()
         self.stop_clock()
         return 0
+
+    cdef int initialize_levels(self) except -1:
+        """Do the same with all nodes of a level at once."""
+        cdef PipelineGraph graph = self.plan.graph
+        cdef int u
+        from remotemedia.parallel_init import Call, initialize, initialize_async, levels
+
+        if self.begun is None:
+            self.begun = bytearray(graph.node_count)
+            self.started = graph.node_count
+            feeders = [
+                [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
+                for u in range(graph.node_count)
+            ]
+            order = [graph.order[u] for u in range(graph.node_count)]
+            by_level = [
+                [
+                    Call(
+                        self.plan.rank[u], partial(self.begin_node, u), partial(self.finish_node, u),
+                        (self.plan.asyncs[u] & AWAIT_INITIALIZE) != 0, bool(self.plan.fresh[u]),
+                    )
+                    for u in level
+                ]
+                for level in levels(order, feeders.__getitem__)
+            ]
+            if not self.is_async:
+                initialize(by_level, self.look)
+                return 0
+            self.begin_await(graph.order[0], "initialize", initialize_async(by_level, self.look))
+        if self.pending is not None:
+            if self.go_on() == SUSPENDED:
+                return SUSPENDED
+            self.take_outcome()
+        return 0
+
+    def look(self):
+        """Raise SessionClosedError if the run is to stop."""
+        if self.stop_asked:
+            self.tick()
+
+    def begin_node(self, int u):
+        """Call a node's `initialize`; return what is to be awaited."""
+        if self.verbose:
+            self.log("initialize", u)
+        self.begun[u] = True
+        if not self.plan.has_initialize[u]:
+            return None
+        try:
+            initialize = self.with_limit(u, "initialize", getattr(self.nodes[u], "initialize", None))
+            given = initialize(self.blueprint.context(u, self.session_id)) if initialize is not None else None
+            if self.plan.asyncs[u] & AWAIT_INITIALIZE:
+                from remotemedia.workers import to_await
+
+                return to_await(self.nodes[u], given, "initialize")
+            if given is not None:
+                refuse_lazy(self.nodes[u], "initialize", given)
+        except Exception as error:
+            raise self.node_error(u, "initialize", error, None, None)
+
+    def finish_node(self, int u, outcome, error):
+        """Take what an async `initialize` came to."""
+        try:
+            if error is not None:
+                raise error
+            if outcome is not None:
+                refuse_lazy(self.nodes[u], "initialize", outcome)
+        except Exception as failure:
+            raise self.node_error(u, "initialize", failure, None, None)
 
     cdef int initialize_one(self, int u, object context) except -1:
         """Call a node's `initialize`, or go on with it."""
@@ -251,6 +322,8 @@ cdef class RunState:
         while self.started > 0:
             self.started -= 1  # before anything can raise: never twice
             u = self.plan.graph.order[self.started]
+            if self.begun is not None and not self.begun[u]:
+                continue
             if self.plan.fresh[u] and not self.verbose:
                 continue  # the cleanup of a built-in node does nothing but tell its count
             try:

@@ -54,6 +54,7 @@ class Blueprint:
         self.graph: PipelineGraph = manifest.graph
         self.specs = tuple(manifest.nodes)
         self.connections = tuple(manifest.connections)
+        self.parallel_init = manifest.run is not None and manifest.run.parallel_init
         self.deadline_ms = None if manifest.run is None else manifest.run.deadline_ms
         self._metadata = MappingProxyType(dict(manifest.metadata))
         self._nested_metadata = any(isinstance(value, (dict, list)) for value in manifest.metadata.values())

@@ -38,7 +38,6 @@ class Feature(NamedTuple):
 
 
 FEATURES = (
-    Feature("RunOptions", "parallel_init", "refused", "leave it out: nodes are initialized one by one", (False,)),
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
     Feature("NodeSpec", "batch_size", "refused", "leave it out, or put a Batcher node before it"),
     Feature("NodeSpec", "max_batch_wait_ms", "refused", "leave it out"),

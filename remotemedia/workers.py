@@ -54,9 +54,9 @@ class Awaited:
         return self._iterator
 
 
-def to_await(node: Any, given: Any) -> Any:
-    """Return what an async ``process`` gave as something that ``await`` takes; TypeError if it cannot be awaited."""
-    driven = awaited_by(node, "process", given)
+def to_await(node: Any, given: Any, method: str = "process") -> Any:
+    """Return what an async method gave as something that ``await`` takes; TypeError if it cannot be awaited."""
+    driven = awaited_by(node, method, given)
     return driven if hasattr(type(driven), "__await__") else Awaited(driven)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.errors import InputError, NodeError, RemoteMediaError, bounded_repr
 from remotemedia.guards import GuardedFactory
 from remotemedia.items import is_async_iterable, iterate
+from remotemedia.parallel_init import levels
 from remotemedia.reference.awaiting import awaited, run_through
 from remotemedia.reference.graph import Graph
 from remotemedia.reference.lifecycle import Lifecycle, raise_any
@@ -81,12 +82,21 @@ class Run:
 
     def _initialize(self) -> Part[None]:
         self._began_ns = perf_counter_ns()
-        for step in self._program.steps:
+        if self._blueprint.parallel_init:
+            graph, steps = self._program.graph, self._program.in_manifest_order
+            calls = self._lifecycle.calls(steps, lambda u: self._blueprint.context(u, self._session_id))
+            by_level = [[calls[u] for u in level] for level in levels(graph.order, graph.predecessors)]
+            yield from self._lifecycle.initialize_levels(by_level, self._check, self.is_async)
+        for step in self._program.steps if not self._blueprint.parallel_init else ():
             yield from self._lifecycle.initialize(step, self._blueprint.context(step.position, self._session_id))
             if self._travel.stopping:
                 raise closed()
         self._lifecycle.bind()
         self._stop_clock()
+
+    def _check(self) -> None:
+        if self._travel.stopping:
+            raise closed()
 
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult:
         """Drive `items` through (None: what the producers give), then flush."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import NodeError, settle
+from remotemedia.parallel_init import Call, initialize, initialize_async
 from remotemedia.reference.awaiting import wait_for
+from remotemedia.reference.nodes import TWINS
 from remotemedia.returns import refuse_lazy
+from remotemedia.workers import to_await
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +36,7 @@ class Lifecycle:
         self._steps = steps  # in topological order
         self._started = 0  # how many of them were initialized and not cleaned up
         self._claims = claims
+        self._begun: set[Step] | None = None  # with parallel_init: those of them whose initialize was called
         self._debug = logger.isEnabledFor(logging.DEBUG)
         self.failures: list[BaseException] = []
 
@@ -40,6 +45,51 @@ class Lifecycle:
         self.log("initialize", step)
         self._started += 1  # before the call: one that failed half-way is cleaned up too
         yield from self._call(step, "initialize", context)
+
+    def calls(self, steps: list[Step], context: Callable[[int], NodeContext]) -> list[Call]:
+        """Return the ``initialize`` of every step, to be called beside others; what was begun is cleaned up."""
+        self._begun = set()
+        self._started = len(steps)
+        return [
+            Call(
+                step.rank,
+                partial(self._begin, step, context),
+                partial(self._finish, step),
+                "initialize" in step.traits.awaits,
+                type(step.node) in TWINS.values(),
+            )
+            for step in steps
+        ]
+
+    def initialize_levels(self, by_level: list[list[Call]], check: Callable[[], None], awaits: bool) -> Part[None]:
+        """Initialize all nodes of a level at once."""
+        if awaits:
+            yield from wait_for(None, "initialize", initialize_async(by_level, check))
+        else:
+            initialize(by_level, check)
+
+    def _begin(self, step: Step, context: Callable[[int], NodeContext]) -> Any:
+        assert self._begun is not None
+        self.log("initialize", step)
+        self._begun.add(step)
+        try:
+            method = getattr(step.node, "initialize", None)
+            if method is None:
+                return None
+            given = step.bounded("initialize", method)(context(step.position))
+            if "initialize" in step.traits.awaits:
+                return to_await(step.node, given, "initialize")
+            refuse_lazy(step.node, "initialize", given)
+        except Exception as error:
+            raise NodeError.of(error, node_id=step.id, node_type=step.type, phase="initialize") from error
+
+    def _finish(self, step: Step, outcome: Any, error: Exception | None) -> None:
+        try:
+            if error is not None:
+                raise error
+            refuse_lazy(step.node, "initialize", outcome)
+        except Exception as failure:
+            raise NodeError.of(failure, node_id=step.id, node_type=step.type, phase="initialize") from failure
 
     def bind(self) -> None:
         """Look up what is called per item, once all nodes are initialized."""
@@ -54,6 +104,8 @@ class Lifecycle:
         while self._started:
             self._started -= 1  # before anything can raise: never twice
             step = self._steps[self._started]
+            if self._begun is not None and step not in self._begun:
+                continue
             try:
                 self.log("cleanup", step)
             finally:

@@ -313,11 +313,9 @@ def test_what_is_for_live_pipelines_is_taken(source):
     assert Manifest.from_dict(source) == Manifest.from_json(json.dumps(source))
 
 
-@pytest.mark.parametrize(("key", "value"), [("parallel_init", True)])
-def test_options_of_the_run_are_refused(key, value):
-    path, message = only_fault(tree(run={key: value}))
-    assert path == f"$.run.{key}"
-    assert message.startswith(UNSUPPORTED)
+def test_options_of_the_run_are_taken():
+    source = tree(run={"parallel_init": True, "deadline_ms": 5})
+    assert Manifest.from_dict(source) == Manifest.from_json(json.dumps(source))
 
 
 def test_what_asks_for_nothing_is_taken():
@@ -874,7 +872,7 @@ HAND_BUILT = [
     (by_hand(NodeSpec("a", "Echo"), metadata={}), "$.metadata.name: missing"),
     (by_hand(NodeSpec("a", "Echo"), metadata=None), "$.metadata: expected an object"),
     (by_hand(NodeSpec("a", "Echo"), version="v9"), "$.version: expected 'v1'"),
-    (by_hand(NodeSpec("a", "Echo"), run=RunOptions(parallel_init=True)), f"$.run.parallel_init: {UNSUPPORTED}"),
+    (by_hand(NodeSpec("a", "Echo"), run=RunOptions(parallel_init=1)), "$.run.parallel_init: expected true or false"),
 ]
 
 

@@ -129,6 +129,7 @@ def blueprint(nodes, connections=""):
         factories=factories,
         make=lambda position: factories[position](),
         plan=None,
+        parallel_init=False,
         check_guards=lambda nodes: None,
     )
 
@@ -179,6 +180,8 @@ def test_imports_nothing_compiled_but_the_base_classes(path):
             "errors",
             "guards",
             "limits",
+            "parallel_init",
+            "workers",
             "items",
             "plan_faults",
             "result",
