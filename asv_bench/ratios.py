@@ -209,6 +209,9 @@ def time_rows() -> list[Row]:
         assert timed().results == counted().results
         assert all(node["processing"]["count"] == node["in"] for node in timed().metrics["nodes"].values())
         found.append(Row(f'{name}: metrics="time" ÷ "counts"', ratio(rounds, timed, counted), must, aim))
+        limited = prepare(with_limits(tree), items, metrics="time")
+        assert limited().results == counted().results
+        found.append(Row("  the same, and a timeout_ms on every node", ratio(rounds, limited, counted), must, aim))
     what = "a histogram update beyond its clock read"
     try:
         made = compile_source(UPDATES)
@@ -219,6 +222,11 @@ def time_rows() -> list[Row]:
     update_ns = statistics.median((update - read) / count for update, read in samples)
     read_ns = statistics.median(read for _, read in samples) / count
     return [*found, Row(what, update_ns, 10, 5, "ns", note=f"the read itself {read_ns:.0f} ns")]
+
+
+def with_limits(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return the manifest with a time limit that is never reached on every node."""
+    return {**tree, "nodes": [{**spec, "timeout_ms": 60_000} for spec in tree["nodes"]]}
 
 
 def live_rows() -> list[Row]:
