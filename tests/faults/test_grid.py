@@ -1,5 +1,6 @@
 """The fault grid: every phase, kind of exception and position; cleaned once, in reverse, the right object raised."""
 
+import asyncio
 import gc
 import weakref
 
@@ -9,7 +10,12 @@ from support import Driver, chain, node
 import remotemedia as rm
 
 PHASES = ("initialize", "first process", "middle process", "last process", "flush", "cleanup")
-KINDS = (RuntimeError, KeyboardInterrupt, SystemExit)
+KINDS = (RuntimeError, KeyboardInterrupt, SystemExit, asyncio.CancelledError, GeneratorExit)
+FLAVOURS = {
+    "async": {},
+    "overlapping tasks": {"max_concurrency": 3},
+    "threads": {"isolation": "thread", "max_concurrency": 2},
+}
 IDS = ("a", "b", "c")
 ITEMS = (10, 20, 30)
 
@@ -42,14 +48,49 @@ def make_class(log, alive, phase, victim, raised):
     return Faulty
 
 
+def awaiting(cls):
+    """The same node, every method async.
+
+    Each but cleanup is suspended before it does anything: after a GeneratorExit nobody waits for a cleanup.
+    """
+
+    def awaited(method):
+        async def call(self, *args):
+            if method.__name__ != "cleanup":
+                await asyncio.sleep(0)
+            return method(self, *args)
+
+        return call
+
+    names = ("initialize", "process", "flush", "cleanup")
+    return type("Awaiting", (cls,), {name: awaited(getattr(cls, name)) for name in names})
+
+
 @pytest.mark.parametrize("victim", IDS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("phase", PHASES)
 def test_node_faults(driver, phase, kind, victim):
+    check(driver, phase, kind, victim, lambda cls: cls, {})
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("mode", ["execute", "async session on asyncio", "async stream on asyncio"])
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_faults_of_nodes_that_wait_or_overlap(engine, mode, phase, kind, flavour):
+    make = (lambda cls: cls) if flavour == "threads" else awaiting
+    check(Driver(engine, mode), phase, kind, "b", make, FLAVOURS[flavour])
+
+
+def check(driver, phase, kind, victim, make, keys):
     log, alive = [], []
     raised = kind("boom")
-    driver.register(Faulty=make_class(log, alive, phase, victim, raised))
-    outcome = driver.run(chain(*(node(i, "Faulty") for i in IDS)), ITEMS)
+    driver.register(Faulty=make(make_class(log, alive, phase, victim, raised)))
+    manifest = chain(*(node(i, "Faulty") for i in IDS))
+    for spec in manifest["nodes"][1:]:
+        spec |= keys
+    outcome = driver.run(manifest, ITEMS)
 
     if kind is RuntimeError:
         assert isinstance(outcome.error, rm.NodeError)
