@@ -45,7 +45,9 @@ cdef class SessionPool:
         self.opened = True
         try:
             for _ in range(self.size):
-                self.idle.append(self.make())
+                self.give(self.make())  # somebody may wait for it already
+                if self.closed:
+                    raise SessionClosedError("the pool was closed while it was entered")
         except BaseException as error:
             self.end(error)
             raise
@@ -89,6 +91,8 @@ cdef class SessionPool:
     def release(self, Session session not None):
         """Give a session back; one that is closed, by an error or by hand, is replaced when next one is asked for.
 
+        One that is in a call still, or has an unfinished stream, is closed: nobody else may come into the middle of it.
+
         Raises
         ------
         ValueError
@@ -97,7 +101,13 @@ cdef class SessionPool:
         if session.pool != <void*> self or not session.lent:
             raise ValueError("the session is not one that this pool has lent out")
         session.lent = False
-        self.give(session)
+        if session.inside or session.streaming:
+            try:
+                session.close()
+            finally:
+                self.give(None)
+        else:
+            self.give(session)
 
     def session(self, timeout=None):
         """Return a context manager that acquires a session, and gives it back."""
@@ -215,4 +225,8 @@ cdef class Lease:
 
     def __exit__(self, kind, error, traceback):
         session, self.session = self.session, None
-        self.pool.release(session)
+        try:
+            self.pool.release(session)
+        except BaseException as failure:
+            if settle(error, [failure]) is not error:
+                raise

@@ -91,6 +91,11 @@ class AsyncSession:
         """Whether the session is at its end."""
         return self._closed
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way, or an unfinished stream has the session."""
+        return self._inside or self._stream is not None
+
     async def __aenter__(self) -> Self:
         if self._closed:
             raise SessionClosedError("the session is closed; open a new one")
@@ -241,7 +246,7 @@ class AsyncSession:
 
     def _begin(self) -> None:
         """Mark that a call is under way."""
-        if self._inside or self._stream is not None:
+        if self.busy:
             raise SessionBusyError("the session is in a call (or has an unfinished stream); one at a time")
         self._inside = True
 

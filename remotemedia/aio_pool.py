@@ -46,7 +46,9 @@ class AsyncSessionPool:
         self._opened = True
         try:
             for _ in range(self.size):
-                self._idle.append(await self._make())  # those before one that fails are to be closed
+                await self._give(await self._make())  # somebody may wait for it already
+                if self._closed:
+                    raise SessionClosedError("the pool was closed while it was entered")
         except BaseException as error:
             await self._end(error)
             raise
@@ -99,6 +101,8 @@ class AsyncSessionPool:
     async def release(self, session: AsyncSession) -> None:
         """Give a session back; one that is closed, by an error or by hand, is replaced when next one is asked for.
 
+        One that is in a call still, or has an unfinished stream, is closed: nobody else may come into the middle of it.
+
         Raises
         ------
         ValueError
@@ -107,7 +111,13 @@ class AsyncSessionPool:
         if session not in self._lent:
             raise ValueError("the session is not one that this pool has lent out")
         self._lent.remove(session)
-        await self._give(session)
+        if session.busy:
+            try:
+                await session.close()
+            finally:
+                await self._give(None)
+        else:
+            await self._give(session)
 
     def session(self, timeout: float | None = None) -> AbstractAsyncContextManager[AsyncSession]:
         """Return an async context manager that acquires a session, and gives it back."""
@@ -118,8 +128,14 @@ class AsyncSessionPool:
         session = await self.acquire(timeout)
         try:
             yield session
-        finally:
-            await self.release(session)
+        except BaseException as error:
+            try:
+                await self.release(session)
+            except BaseException as failure:
+                if settle(error, [failure]) is not error:
+                    raise
+            raise
+        await self.release(session)
 
     async def close(self) -> None:
         """Clean up the sessions that nobody has, the others when they are given back; legal at any time.

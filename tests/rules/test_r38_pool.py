@@ -263,3 +263,151 @@ def test_an_async_pool_replaces_what_broke_and_closes_at_any_time(executor, loop
                 await pool.release(lent)
 
     await_on(loop, main())
+
+
+def test_who_asks_while_the_pool_is_entered_is_served_by_it(executor):
+    """A waiter that came before the first session was made is not left waiting beside an idle one."""
+    got = []
+
+    class Slow(Worker):
+        def initialize(self, context):
+            super().initialize(context)
+            thread.start()
+            assert asking.wait(LIMIT)
+            thread.join(0.02)  # whether it waits already or not: the same comes of it
+
+    executor.registry.register("Slow", Slow)
+    pool = executor.pool(plain([node("s", "Slow")]), 1)
+    asking = threading.Event()
+
+    def ask():
+        asking.set()
+        session = pool.acquire(timeout=LIMIT)
+        got.append(session.process(1))
+        pool.release(session)
+
+    thread = threading.Thread(target=ask)
+    with pool:
+        thread.join(LIMIT)
+        assert got == [[1]]
+
+
+def test_close_while_the_pool_is_entered_leaves_no_session(executor):
+    class Closing(Worker):
+        def initialize(self, context):
+            super().initialize(context)
+            if Worker.made == 2:
+                pool.close()
+
+    executor.registry.register("Closing", Closing)
+    pool = executor.pool(plain([node("c", "Closing")]), 3)
+    with pytest.raises(rm.SessionClosedError):
+        pool.__enter__()
+    assert (Worker.made, Worker.alive) == (2, 0)
+    with pytest.raises(rm.SessionClosedError):
+        pool.acquire()
+
+
+def test_r05_an_error_in_the_with_outranks_a_cleanup_at_release(executor):
+    class Leaving(Worker):
+        def cleanup(self):
+            super().cleanup()
+            raise OSError("cleanup")
+
+    executor.registry.register("Leaving", Leaving)
+    pool = executor.pool(plain([node("l", "Leaving")]), 1)
+    pool.__enter__()
+    with pytest.raises(KeyError) as caught, pool.session():
+        pool.close()
+        raise KeyError("mine")
+    assert "cleanup" in "".join(caught.value.__notes__)
+    pool = executor.pool(plain([node("l", "Leaving")]), 1)
+    pool.__enter__()
+    with pytest.raises(rm.NodeError, match="cleanup"), pool.session():
+        pool.close()
+
+
+def test_a_session_with_an_unfinished_stream_is_not_handed_on(executor):
+    with executor.pool(PLAIN, 1) as pool:
+        with pool.session() as session:
+            stream = session.stream([1, 2])
+            assert next(stream) == 1
+        with pool.session() as session:
+            assert session.process(3) == [3]
+        with pytest.raises(rm.SessionClosedError):
+            next(stream)
+        assert Worker.made == 2
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_async_pool_that_is_asked_or_closed_while_entered(executor, loop):
+    started, go = [], []
+
+    class Gated(Worker):
+        async def initialize(self, context):
+            super().initialize(context)
+            started[-1].set()
+            await go[-1].wait()
+
+    executor.registry.register("Gated", Gated)
+
+    async def main():
+        for closes in (False, True):
+            started.append(asyncio.Event())
+            go.append(asyncio.Event())
+            pool = executor.pool_async(plain([node("g", "Gated")]), 1)
+            entering = asyncio.create_task(pool.__aenter__())
+            await asyncio.wait_for(started[-1].wait(), LIMIT)
+            waiter = asyncio.create_task(pool.acquire())
+            await asyncio.sleep(0)
+            if closes:
+                await pool.close()
+            go[-1].set()
+            if closes:
+                with pytest.raises(rm.SessionClosedError):
+                    await entering
+                with pytest.raises(rm.SessionClosedError):
+                    await waiter
+                assert Worker.alive == 0
+            else:
+                await entering
+                await pool.release(await asyncio.wait_for(waiter, LIMIT))
+                await pool.close()
+
+    await_on(loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_r05_an_error_in_the_async_with_outranks_a_cleanup_at_release(executor, loop):
+    class Leaving(Worker):
+        async def cleanup(self):
+            super().cleanup()
+            raise OSError("cleanup")
+
+    executor.registry.register("Leaving", Leaving)
+
+    async def main():
+        pool = await executor.pool_async(plain([node("l", "Leaving")]), 1).__aenter__()
+        with pytest.raises(KeyError) as caught:
+            async with pool.session():
+                await pool.close()
+                raise KeyError("mine")
+        assert "cleanup" in "".join(caught.value.__notes__)
+
+    await_on(loop, main())
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_session_with_an_unfinished_stream_is_not_handed_on_to_a_task(executor, loop):
+    async def main():
+        async with executor.pool_async(PLAIN, 1) as pool:
+            async with pool.session() as session:
+                stream = session.stream([1, 2])
+                assert await anext(stream) == 1
+            async with pool.session() as session:
+                assert await session.process(3) == [3]
+            with pytest.raises(rm.SessionClosedError):
+                await anext(stream)
+            assert Worker.made == 2
+
+    await_on(loop, main())
