@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import time
-import tracemalloc
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import comparators as plain
 import live
+import memory
 from cython_node import UPDATES, CannotCompile, compile_source, tick_class
 from scenarios import JOIN, S1, S2, S3, chain, executor, floats, integers, long_chain_text, prepare, sdk_chain_text
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 ROOT = Path(remotemedia.__file__).resolve().parent.parent
 SAMPLE_NS = 1_000_000
 """A sample repeats its call until it takes this long."""
-MEGABYTE = 1_000_000
 
 
 @dataclass
@@ -256,47 +255,20 @@ def memory_rows() -> list[Row]:
     items = integers(1_000_000)
     run = executor("cython").execute_with_input
     manifest = remotemedia.Manifest.from_dict(S1)
-    whole = peak_beyond_kept(lambda: run(manifest, items))
-    peaks = [stream_peak(count) for count in (100_000, 1_000_000)]
-    growth = (peaks[1] - peaks[0]) / MEGABYTE
+    whole = memory.beyond_kept(lambda: run(manifest, items))
     return [
-        Row("10⁶ items: peak memory beyond input and results", whole / MEGABYTE, 1.0, unit="MB"),
-        Row("stream of 10⁶: its peak beyond that of 10⁵", growth, 0.01, unit="MB", note="flat is taken as ≤ 0.01 MB"),
+        Row("10⁶ items: peak memory beyond input and results", whole / memory.MEGABYTE, 1.0, unit="MB"),
+        *(
+            Row(
+                f"stream of 10⁶, slow consumer: its peak beyond that of 10⁵; {name}",
+                memory.growth(tree, is_async=is_async) / memory.MEGABYTE,
+                0.01,
+                unit="MB",
+                note="flat is taken as ≤ 0.01 MB",
+            )
+            for name, (tree, is_async) in memory.COMPOSITIONS.items()
+        ),
     ]
-
-
-def peak_beyond_kept(call: Callable[[], Any]) -> int:
-    """Return the bytes that were in use at most during a call, beyond what its result holds."""
-    call()
-    gc.collect()
-    tracemalloc.start()
-    try:
-        result = call()
-        kept, peak = tracemalloc.get_traced_memory()
-        del result
-    finally:
-        tracemalloc.stop()
-    return peak - kept
-
-
-def stream_peak(count: int) -> int:
-    """Return the bytes in use at most while a stream of this many items is read and each thrown away."""
-    stream_of = executor("cython").stream
-    manifest = remotemedia.Manifest.from_dict(S1)
-
-    def drain() -> int:
-        with stream_of(manifest, iter(range(count))) as stream:
-            return sum(1 for _ in stream)
-
-    gc.collect()
-    tracemalloc.start()
-    try:
-        passed = drain()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert passed == count
-    return peak
 
 
 def import_rows() -> list[Row]:

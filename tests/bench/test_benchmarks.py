@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "asv_bench"))
 import comparators as plain
 import cython_node
 import live
+import memory
 import ratios
 import scenarios
 from support import LOOPS
@@ -103,7 +104,7 @@ def test_check_exits_with_one_on_a_missed_must(monkeypatch, capsys, value, statu
 
 def suites():
     """Every asv benchmark with every combination of its small params."""
-    for module in ("engine", "graph"):
+    for module in ("engine", "graph", "pool", "stream"):
         for suite in vars(importlib.import_module(f"benchmarks.{module}")).values():
             if inspect.isclass(suite) and suite.__module__ == f"benchmarks.{module}":
                 for name in dir(suite):
@@ -117,7 +118,10 @@ def test_asv_benchmarks_run(suite, name, engine):
     axes = zip(made.param_names, made.params, strict=True)
     params = [engine if axis == "engine" else values[0] for axis, values in axes]
     made.setup(*params)
-    getattr(made, name)(*params)
+    try:
+        getattr(made, name)(*params)
+    finally:
+        getattr(made, "teardown", lambda *_: None)(*params)
 
 
 def test_time_of_a_short_run(benchmark, engine):
@@ -145,3 +149,14 @@ def test_what_waits_and_overlaps_gives_what_plain_python_gives(measure):
 @pytest.mark.parametrize("loop", LOOPS)
 def test_overlapping_sleeps_give_what_workers_give(loop):
     assert live.sleeping(loop, rounds=1)
+
+
+@pytest.mark.parametrize("name", memory.COMPOSITIONS)
+def test_streams_with_a_slow_consumer_are_flat(name):
+    tree, is_async = memory.COMPOSITIONS[name]
+    assert memory.growth(tree, is_async=is_async, few=2000, many=6000) < 0.01 * memory.MEGABYTE
+
+
+def test_a_queue_that_does_not_hold_back_is_seen_as_growth():
+    tree = memory.threads(capacity=1_000_000)
+    assert memory.growth(tree, is_async=False, few=2000, many=20_000) > 0.01 * memory.MEGABYTE
