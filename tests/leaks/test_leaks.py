@@ -10,7 +10,7 @@ import pytest
 from support import Driver, node, plain
 
 SCRIPT = """
-import gc, os, sys, threading, warnings
+import asyncio, gc, os, sys, threading, warnings
 sys.path.insert(0, {tests!r})
 warnings.simplefilter("ignore", ResourceWarning)
 from support import Driver, chain, function_node, guarded, node
@@ -48,12 +48,42 @@ def one(kind):
             session.process(1)
             session.run([2])
             session.flush()
+    elif kind == "pool":
+        with executor.pool(bad, 2) as pool:
+            for item in (1, 7, 2):  # 7 breaks its session, the next caller gets a new one
+                try:
+                    with pool.session() as session:
+                        session.process(item)
+                except rm.NodeError:
+                    pass
+            lent = pool.acquire()
+        pool.release(lent)
+    elif kind == "dropped pool":
+        executor.pool(good, 2).__enter__().acquire().process(1)
+    elif kind == "async pool":
+        asyncio.run(serve(executor))
     elif kind == "refused manifest":
         try:
             executor.execute_with_input({{"version": "v1", "metadata": {{"name": "x"}}, "nodes": [{{"id": "?"}}],
                                          "connections": []}}, [1])
         except rm.ManifestError:
             pass
+
+async def serve(executor):
+    async with executor.pool_async(bad, 1) as pool:
+        lent = await pool.acquire()
+        waiters = [asyncio.create_task(pool.acquire()) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiters[0].cancel()
+        await pool.release(lent)
+        lent = await waiters[1]
+        try:
+            await lent.process(7)
+        except rm.NodeError:
+            pass
+        await pool.release(lent)
+        async with pool.session() as session:
+            await session.process(1)
 
 def level():
     gc.collect()
@@ -75,7 +105,19 @@ assert after - blocks < 500, f"{{after - blocks}} blocks more after 1000 runs"
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["cython", "reference"])
 @pytest.mark.parametrize(
-    "kind", ["good", "failing", "collect", "closed early", "dropped", "session", "refused manifest"]
+    "kind",
+    [
+        "good",
+        "failing",
+        "collect",
+        "closed early",
+        "dropped",
+        "session",
+        "pool",
+        "dropped pool",
+        "async pool",
+        "refused manifest",
+    ],
 )
 def test_r41_a_thousand_runs_leave_nothing(kind, engine):
     script = SCRIPT.format(tests=str(Path(__file__).parent.parent), engine=engine, kind=kind)
