@@ -153,7 +153,8 @@ cdef class SessionPool:
         if self.closed or not self.opened:
             raise SessionClosedError("the pool is closed" if self.closed else "the pool is not open: use it in a with")
         if self.idle:
-            return self.idle.pop()
+            session = self.idle.pop()
+            return self.replace() if session.closed else session
         if self.missing:
             self.missing -= 1
             return self.replace()
@@ -163,7 +164,7 @@ cdef class SessionPool:
         except BaseException:
             if not waiter.served:
                 self.waiters.remove(waiter)
-            elif not self.closed:  # handed over at the last moment: it is the next one's
+            else:  # handed over at the last moment: it is the next one's, or to be closed
                 self.give(waiter.session)
             raise
         if not waiter.served:

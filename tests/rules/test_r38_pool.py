@@ -1,6 +1,7 @@
 """R38, R13: pools of warm sessions for threads and tasks."""
 
 import asyncio
+import signal
 import threading
 
 import pytest
@@ -411,3 +412,24 @@ def test_a_session_with_an_unfinished_stream_is_not_handed_on_to_a_task(executor
             assert Worker.made == 2
 
     await_on(loop, main())
+
+
+def test_r06_an_interrupt_at_the_handover_leaves_no_session(executor):
+    """Ctrl-C comes when the session was handed to who waits, and the pool closed: nobody has it, and nobody will."""
+    pool = executor.pool(PLAIN, 1).__enter__()
+    lent = pool.acquire()
+
+    def handler(number, frame):  # runs where the lock is waited for
+        pool.release(lent)
+        pool.close()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            pool.acquire(timeout=LIMIT)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert Worker.alive == 0
