@@ -628,8 +628,8 @@ NODE_KEYS = st.fixed_dictionaries(
         "max_concurrency": st.just(1),
         "host": st.just("box:1"),
         "is_streaming": st.booleans(),
-        "capabilities": st.just({"memory_gb": 2, "gpu": {"type": "cuda", "x-g": 1}}),
-        "execution": st.just({"placement": "local"}),
+        "capabilities": st.builds(lambda: {"memory_gb": 2, "gpu": {"type": "cuda", "x-g": 1}}),  # fresh ones: a test changes them
+        "execution": st.builds(lambda: {"placement": "local"}),
         "docker": VALUES,
         "fast_path": VALUES,
     },
@@ -693,7 +693,7 @@ ODD_VALUES = st.sampled_from(
         [[]],
         {"name": "m"},
     ]
-)
+).map(copy.deepcopy)
 PLAIN_KEYS = ("params", "from", "to", "capacity", "overflow", "run", "type", "retry", "created_at", "description")
 FREE_KEYS = (
     "docker",
