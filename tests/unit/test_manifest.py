@@ -628,7 +628,8 @@ NODE_KEYS = st.fixed_dictionaries(
         "max_concurrency": st.just(1),
         "host": st.just("box:1"),
         "is_streaming": st.booleans(),
-        "capabilities": st.builds(lambda: {"memory_gb": 2, "gpu": {"type": "cuda", "x-g": 1}}),  # fresh ones: a test changes them
+        # dictionaries built anew each time: a test changes them
+        "capabilities": st.builds(lambda: {"memory_gb": 2, "gpu": {"type": "cuda", "x-g": 1}}),
         "execution": st.builds(lambda: {"placement": "local"}),
         "docker": VALUES,
         "fast_path": VALUES,
