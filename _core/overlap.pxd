@@ -43,6 +43,7 @@ cdef class OverlapState(RunState):
     cdef bint threads_left        # the end waited for threads
 
     cdef int open_windows(self) except -1
+    cdef int link_windows(self) except -1
     cdef int forget_pass(self) except -1
     cdef int offload(self, Step* step, object item) except -1
     cdef int drop_for(self, Step* step, Window window) except -1

@@ -46,6 +46,7 @@ cdef Window new_window(OverlapState run, int k):
         run.has_limits = run.has_limits or window.limit_ns > 0
     window.node = run.nodes[cut.node]
     window.bell = run.bell
+    window.number = k
     window.sleepers = []
     window.workers = []
     return window
@@ -58,9 +59,20 @@ cdef class OverlapState(RunState):
         """Make the windows of a new run."""
         cdef int k
         self.bell = Bell.__new__(Bell)
+        self.bell.part = -1
         self.spool = deque()
         self.windows = [new_window(self, k) for k in range(self.plan.cut_count)]
+        self.link_windows()
         self.part = -1
+        return 0
+
+    cdef int link_windows(self) except -1:
+        """Let windows know where their passes go on without the run; not if that is timed."""
+        cdef int k
+        self.bell.halted = False
+        for k in range(self.plan.cut_count):
+            if self.plan.cuts[k].onward >= 0 and not self.timed:
+                (<Window> self.windows[k]).onward = self.windows[self.plan.cuts[k].onward]
         return 0
 
     cdef int begin_overlap(self) except -1:
@@ -75,6 +87,7 @@ cdef class OverlapState(RunState):
     cdef int forget_pass(self) except -1:
         """No pass is under way."""
         self.part = -1
+        self.bell.part = -1
         self.frame = None
         self.path = None
         self.posts = None
@@ -279,6 +292,7 @@ cdef class OverlapState(RunState):
     cdef int enter(self, Frame frame, int part) except -1:
         """Make a pass that was left the one under way, behind cut `part`."""
         self.part = part
+        self.bell.part = part
         self.frame = frame
         self.index = frame.index
         self.serial = frame.serial
@@ -406,6 +420,7 @@ cdef class OverlapState(RunState):
         cdef Step* step
         cdef int k
         self.interrupts = None
+        self.bell.halted = self.bell.halted or -1 in asked
         for k in range(self.plan.cut_count):
             window = self.windows[k]
             if -1 in asked:
@@ -453,6 +468,9 @@ cdef class OverlapState(RunState):
                     self.pc = frame.pc
                     return CHOICE_GO_ON
                 waits = True
+            if window.onward is not None and window.head is not None and self.held is None:
+                waits = True
+                window.relay(False)
             frame = window.head
             if frame is None or self.is_later(frame):
                 continue
@@ -589,6 +607,7 @@ cdef class OverlapState(RunState):
             if self.held is not None:
                 self.others.append(self.held)
             self.held = error
+            self.bell.halted = True
             self.held_at = place
             self.held_posts = None
             if self.path is not None and self.frame is not None:
@@ -737,6 +756,8 @@ cdef class OverlapState(RunState):
             window.forget()
             self.windows[k] = new_window(self, k)
             (<Window> self.windows[k]).function = window.function
+            self.steps[self.plan.cuts[k].step].passed += window.relayed
+        self.link_windows()
         self.threads_left = False
         self.spool.clear()
         self.feeding = self.landed = None

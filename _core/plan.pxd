@@ -102,6 +102,7 @@ cdef struct Cut:
     bint threaded           # calls are made in threads, else awaited in tasks
     bint streams            # process is an async generator
     int edge                # the one connection into the node, -1 if there is none or more
+    int onward              # the cut at the very next step, whose calls are made by the same kind of worker; -1 for none
 
 
 cdef struct Move:

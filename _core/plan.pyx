@@ -20,6 +20,7 @@ from libc.string cimport memset
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NativeNode, NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
+from remotemedia._core.window cimport OVERFLOW_BLOCK
 
 from types import BuiltinMethodType
 
@@ -432,7 +433,19 @@ cdef int set_overlap(Plan plan, dict overlaps, list traits) except -1:
         if graph.in_heads[u + 1] - graph.in_heads[u] == 1:
             plan.cuts[k].edge = graph.in_edges[graph.in_heads[u]]
         plan.is_async = plan.is_async or not overlap.threaded
+        plan.cuts[k].onward = -1
+        if k and leads_onward(plan, plan.cuts + k - 1, plan.cuts + k):
+            plan.cuts[k - 1].onward = k
     return 0
+
+
+cdef bint leads_onward(Plan plan, Cut* cut, Cut* following) noexcept:
+    """Whether what comes out of the calls at a cut meets nothing on its way to those at the following one."""
+    return (
+        following.step == cut.step + 1 and plan.steps[cut.step].op == OFFLOAD and following.head == cut.head
+        and following.threaded == cut.threaded and following.overflow == OVERFLOW_BLOCK
+        and following.moves == following.moves_end
+    )
 
 
 cdef object fault_at(

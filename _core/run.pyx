@@ -849,6 +849,7 @@ cdef class RunState:
         cdef Plan plan = self.plan
         cdef Step* step
         cdef int64_t* row = counts.nodes
+        cdef Window window
         cdef int u
         counts.items_in = self.items_in
         counts.refused = self.refused
@@ -869,6 +870,12 @@ cdef class RunState:
             counts.attempts = {u: given.count for u, given in self.guards.items() if given.count is not None}
         if self.lost is not NULL:
             memcpy(counts.lost, self.lost, plan.graph.connection_count * sizeof(int64_t))
+        if self.windows is not None:
+            for u in range(plan.cut_count):
+                window = self.windows[u]
+                row = counts.nodes + COLUMNS * plan.cuts[u].node
+                row[0] += window.relayed
+                row[3] += window.relayed
         return 0
 
 

@@ -9,23 +9,24 @@ cdef enum Overflow:
 
 cdef class Frame:
     # A pass that was left for a while, and where it goes on.
+    # What who makes calls looks at comes first: it is on another core, to which each line of memory has to be brought.
     cdef Frame behind             # the next one in its window
-    cdef bint calls               # it waits for a call, whose node is that of the window; else for its turn only
-    cdef bint started             # the call was begun
-    cdef bint done                # its call came to an end, or it has none
-    cdef bint ended               # the pass is at its end
-    cdef bint failed              # by an error that ends the run
-    cdef int pc                   # step to go on with
-    cdef int needs                # a paused pass: cut that must have room, or -1 - barrier
+    cdef unsigned char calls      # it waits for a call, whose node is that of the window; else for its turn only
+    cdef unsigned char started    # the call was begun
+    cdef unsigned char done       # its call came to an end, or it has none
+    cdef unsigned char ended      # the pass is at its end
+    cdef unsigned char failed     # by an error that ends the run
     cdef object given             # what the call got
     cdef object item              # what it is to be called with, then what it gave
     cdef object error             # what it raised, or None
+    cdef int64_t attempt          # who makes the call gives its outcome only if this is what it was
+    cdef int pc                   # step to go on with
+    cdef int needs                # a paused pass: cut that must have room, or -1 - barrier
     cdef int64_t elapsed_ns       # of the call
     cdef int64_t copied_ns        # before it
     cdef int64_t waited_ns        # between: when it began, until the call does
     cdef int64_t began_ns         # when it began, where there is a limit
     cdef object worker            # task that makes the call
-    cdef int64_t attempt          # who makes the call gives its outcome only if this is what it was
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
     cdef tuple path               # where it stands among the passes of its opener; None over the run
@@ -38,6 +39,8 @@ cdef class Frame:
 cdef class Bell:
     # Wakes the run that waits for its windows.
     cdef bint waiting             # the run waits
+    cdef int part                 # cut behind which the run has a pass under way, -1 for none
+    cdef bint halted              # passes are left where they are: an error is to end the run, or they are dropped
     cdef object lock              # what a plain run waits at
     cdef object loop              # event loop, or None
     cdef object future            # what an async run waits for
@@ -71,6 +74,9 @@ cdef class Window:
     cdef list sleepers            # locks of idle threads, futures of idle tasks
     cdef list workers             # threads, or tasks
     cdef Frame paused             # a pass behind this cut that waits for room further on
+    cdef int number               # of the cut
+    cdef Window onward            # where passes go on to, if nothing is to be done in between; else None
+    cdef int64_t relayed          # passes that went on to it without the run
 
     cdef bint has_room(self) noexcept
     cdef int append(self, Frame frame) except -1
@@ -79,6 +85,7 @@ cdef class Window:
     cdef Frame oldest(self)
     cdef int wake_worker(self) except -1
     cdef Frame take_frame(self) noexcept
+    cdef int relay(self, bint elsewhere) except -1
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
     cdef bint make_call(self, Frame frame) except -1
     cdef int64_t next_expiry(self) except -1

@@ -235,8 +235,42 @@ cdef class Window:
         """A call is at an end."""
         frame.done = True
         self.running -= 1
-        if frame is self.head or self.closed:
+        if self.closed:
             self.bell.ring(elsewhere)
+        elif frame is self.head:
+            if self.onward is not None:
+                self.relay(elsewhere)
+            if frame is self.head:
+                self.bell.ring(elsewhere)
+        return 0
+
+    cdef int relay(self, bint elsewhere) except -1:
+        """Let the first passes go on to the next window, if nothing but their next call is left to be done.
+
+        Whoever finds them there does it: the worker whose call came to its end, which saves the run a look at each of
+        them, or the run. Where there is more to do, they are left to the run: nothing was emitted, an error, a thread
+        to be started; or one that it has taken from here already, which is not to be overtaken.
+        """
+        cdef Window onward = self.onward
+        cdef Bell bell = self.bell
+        cdef int room = (self.capacity + self.calls) >> 1
+        cdef bint was_full = self.count > room
+        cdef Frame frame = self.head
+        while (
+            frame is not None and frame.done and frame.calls and frame.item is not None and frame.error is None
+            and self.paused is None and bell.part != self.number and not bell.halted and not onward.closed
+            and onward.count < onward.capacity + onward.calls
+            and (onward.sleepers or len(onward.workers) - onward.given_up >= onward.calls)
+        ):
+            given = frame.given
+            self.leave()
+            frame.given = frame.item
+            self.relayed += 1
+            onward.append(frame)
+            given = None  # which may run anything: all is in order
+            frame = self.head
+        if was_full and self.count <= room:  # the run may wait for room; not woken for each frame
+            bell.ring(elsewhere)
         return 0
 
     def serve(self):

@@ -170,6 +170,33 @@ def pipelines(draw):
     return manifest, items, draw(st.sampled_from(["stop", "skip", "collect"]))
 
 
+@st.composite
+def chains(draw):
+    """Thread stages, or async ones, one behind the other: passes go on from each to the next without the run."""
+    kinds = draw(st.sampled_from([("Plus", "Odd", "SlowPlus"), ("AsyncPlus", "AsyncOdd")]))
+    count = draw(st.integers(2, 5))
+    nodes = [
+        {
+            "id": f"n{i}",
+            "node_type": draw(st.sampled_from(kinds)),
+            "max_concurrency": draw(st.integers(1, 3)),
+            "isolation": "none" if kinds[0] == "AsyncPlus" else "thread",
+            "params": {"fail": draw(st.integers(0, 4))} if draw(st.integers(0, 4)) == 0 else {},
+            "is_output_node": draw(st.integers(0, 5)) == 0,
+            "copy": draw(st.integers(0, 9)) == 0,
+        }
+        for i in range(count)
+    ]
+    manifest = plain(nodes, [])
+    for i in range(count - 1):
+        connection = {"from": f"n{i}", "to": f"n{i + 1}"}
+        if draw(st.booleans()):
+            connection["capacity"] = draw(st.integers(1, 9))
+        manifest["connections"].append(connection)
+    items = draw(st.lists(st.integers(0, 96), max_size=60))
+    return manifest, items, draw(st.sampled_from(["stop", "skip", "collect"]))
+
+
 def describe(error):
     if error is None:
         return None
@@ -201,6 +228,15 @@ def test_r45_overlapping_calls_equal_the_sequential_reference(case):
     manifest, items, policy = case
     expected = everything("reference", "execute", manifest, items, policy)
     assert everything("cython", "execute", manifest, items, policy) == expected
+
+
+@pytest.mark.slow
+@settings(max_examples=600)
+@given(chains(), st.sampled_from(["execute", "session", "session stream", "async stream on asyncio"]))
+def test_r45_chains_of_overlapping_calls(case, mode):
+    manifest, items, policy = case
+    expected = everything("reference", mode, manifest, items, policy)
+    assert everything("cython", mode, manifest, items, policy) == expected
 
 
 @pytest.mark.slow
@@ -243,3 +279,29 @@ def test_r16_many_items_through_many_stages():
     pairs = [("a", "b"), ("b", "c"), ("c", "d"), ("a", "d"), ("d", "e")]
     expected = everything("reference", "execute", plain(nodes, pairs), items, "stop")
     assert everything("cython", "execute", plain(nodes, pairs), items, "stop") == expected
+
+
+class Clingy:
+    """An item that gives the GIL away when it is dropped."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        time.sleep(1e-5)
+
+
+class Renew(rm.NodeExecutor):
+    def process(self, item):
+        return Clingy(item.number) if item.number % 5 else None
+
+
+@pytest.mark.slow
+def test_r15_order_holds_where_dropping_an_item_lets_others_run():
+    """While the run has a pass of a window under way, workers do not hand on those behind it."""
+    nodes = [{"id": f"n{i}", "node_type": "Renew", "isolation": "thread", "max_concurrency": 4} for i in range(3)]
+    driver = Driver("cython", "stream")
+    driver.register(Renew=Renew)
+    for _ in range(60):  # while threads are started
+        outcome = driver.run(plain(nodes, [("n0", "n1"), ("n1", "n2")]), (Clingy(i) for i in range(40)))
+        assert [item.number for item in outcome.results] == [i for i in range(40) if i % 5]
