@@ -32,14 +32,14 @@ lint: build
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint _core  # it calls pycodestyle by name
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 # 10⁶ items under random cancellation: counts to the item, and nothing left behind
 soak: build
 	REMOTEMEDIA_SOAK=1000000 $(BIN)/python -m pytest -q -s tests/soak
 
 fast: build
-	$(BIN)/python -m pytest -q -x -m 'not slow'
+	$(BIN)/python -m pytest -q -x -n auto -m 'not slow'
 
 # the suite on every CPython 3.11 to 3.13 found here, each in a venv of its own
 test-all: test

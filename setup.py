@@ -28,6 +28,7 @@ MODULES = (
     "counts",
     "run",
     "window",
+    "crew",
     "overlap",
     "engine",
     "session",

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t
 
+from remotemedia._core.crew cimport Crew
 from remotemedia._core.plan cimport Cut, Step
 from remotemedia._core.run cimport RunState
 from remotemedia._core.window cimport Frame, Window
@@ -39,6 +40,7 @@ cdef class OverlapState(RunState):
     # what the input awaits, while passes go on
     cdef object aside
     cdef object aside_for         # the future that it waits for
+    cdef Crew crew                # threads that make calls; None if no node has any
     cdef bint has_limits          # a threaded node has a time limit
     cdef bint threads_left        # the end waited for threads
 

@@ -18,6 +18,7 @@ from collections import deque
 
 from cpython.time cimport perf_counter_ns
 
+from remotemedia._core.crew cimport Crew
 from remotemedia._core.histogram cimport count_call
 from remotemedia._core.plan cimport END_OF_PASS, HANDOVER, OFFLOAD_MANY, Cut, Move, Plan, Step
 from remotemedia._core.run cimport AGAIN, FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
@@ -37,7 +38,6 @@ cdef Window new_window(OverlapState run, int k):
     window.capacity = cut.capacity
     window.calls = cut.calls
     window.overflow = <Overflow> cut.overflow
-    window.threaded = cut.threaded
     window.streams = cut.streams
     window.many = run.plan.steps[cut.step].op == OFFLOAD_MANY
     window.timed = run.timed
@@ -47,8 +47,18 @@ cdef Window new_window(OverlapState run, int k):
     window.node = run.nodes[cut.node]
     window.bell = run.bell
     window.number = k
-    window.sleepers = []
-    window.workers = []
+    if cut.threaded:
+        if run.crew is None:
+            run.crew = Crew.__new__(Crew)
+            run.crew.windows = []
+            run.crew.threads = []
+            run.crew.sleepers = []
+        window.crew = run.crew
+        window.crew.windows.append(window)
+        window.crew.most += window.calls
+    else:
+        window.sleepers = []
+        window.workers = []
     return window
 
 
@@ -113,6 +123,8 @@ cdef class OverlapState(RunState):
             frame.copied_ns = step.times.call_ns
             step.times.call_ns = 0
         window.append(frame)
+        if window.crew is not None:
+            window.crew.staff()
         return self.owner_goes_on(step.arg)
 
     cdef int drop_for(self, Step* step, Window window) except -1:
@@ -720,7 +732,7 @@ cdef class OverlapState(RunState):
                 return SUSPENDED
         for window in self.windows:
             window.close()
-            if not window.threaded:
+            if window.crew is None:
                 tasks += window.workers
                 window.workers = []
         if tasks:
@@ -748,11 +760,11 @@ cdef class OverlapState(RunState):
                 self.bell.disarm()
         if self.others is not None:
             self.others = self.other_failures()
+        if self.crew is not None:
+            self.crew.join()
+            self.crew = None
         for k in range(self.plan.cut_count):
             window = self.windows[k]
-            if window.threaded and not window.running and not window.given_up:
-                for worker in window.workers:
-                    worker.join()
             window.forget()
             self.windows[k] = new_window(self, k)
             (<Window> self.windows[k]).function = window.function
@@ -768,8 +780,4 @@ cdef class OverlapState(RunState):
 
     def is_running(self):
         """Whether a call in a thread is under way."""
-        cdef Window window
-        for window in self.windows:
-            if window.threaded and window.running:
-                return True
-        return False
+        return self.crew is not None and self.crew.is_busy()

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t
 
+from remotemedia._core.crew cimport Crew
+
 
 cdef enum Overflow:
     OVERFLOW_BLOCK, OVERFLOW_DROP_OLDEST, OVERFLOW_DROP_NEWEST, OVERFLOW_ERROR
@@ -61,18 +63,17 @@ cdef class Window:
     cdef int capacity             # most that wait for a call
     cdef int calls                # most calls at the same time
     cdef Overflow overflow
-    cdef bint threaded
     cdef bint many
     cdef bint streams             # process is an async generator
     cdef bint timed
     cdef int64_t limit_ns         # most that a call in a thread may take, 0 for no limit
-    cdef int given_up             # threads that were left behind in a call
     cdef bint closed              # no call is begun any more
     cdef object node
     cdef object function          # its process
     cdef Bell bell
-    cdef list sleepers            # locks of idle threads, futures of idle tasks
-    cdef list workers             # threads, or tasks
+    cdef Crew crew                # whose threads make the calls; None if tasks do
+    cdef list sleepers            # futures of idle tasks
+    cdef list workers             # tasks
     cdef Frame paused             # a pass behind this cut that waits for room further on
     cdef int number               # of the cut
     cdef Window onward            # where passes go on to, if nothing is to be done in between; else None
@@ -83,7 +84,9 @@ cdef class Window:
     cdef Frame leave(self)
     cdef int drop(self, Frame frame) except -1
     cdef Frame oldest(self)
-    cdef int wake_worker(self) except -1
+    cdef int wake_task(self) except -1
+    cdef bint can_begin(self) noexcept
+    cdef int free_call(self) noexcept
     cdef Frame take_frame(self) noexcept
     cdef int relay(self, bint elsewhere) except -1
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1

@@ -2,21 +2,21 @@
 
 A frame is a pass that was left at a cut of the program (`cuts`). The run appends it, goes on with something else, and
 takes it up again when it is first in the window and its call is at an end (`overlap`). So calls end in any order, and
-passes go on in theirs. Calls are made by workers of the window: threads, or tasks of the event loop, which take the
-next frame themselves, so a busy worker is never woken.
+passes go on in theirs. Calls are made by workers: tasks of the event loop that the window has, or the threads of the run
+(`crew`). They take the next frame themselves, so a busy worker is never woken.
 
 Owner of a window: its run; workers hold the window, never the run. Threads: everything here is done under the GIL,
-and none of it gives the GIL away between a look at a flag and what follows from it; a worker parks at a lock of its
-own that it has put on `sleepers`.
+and none of it gives the GIL away between a look at a flag and what follows from it.
 """
 
 import _thread
-import contextvars
-import threading
 
+from cpython.object cimport PyObject
 from cpython.time cimport perf_counter_ns
 
-from remotemedia._core.capi cimport PyCoro_CheckExact, is_lazy
+from remotemedia._core.capi cimport (
+    PY_VECTORCALL_ARGUMENTS_OFFSET, PyCoro_CheckExact, PyObject_Vectorcall, is_lazy, raise_again, steal,
+)
 
 from remotemedia.limits import left_behind
 from remotemedia.returns import lazy_error
@@ -122,7 +122,10 @@ cdef class Window:
             self.queued += 1
             if self.unstarted is None:
                 self.unstarted = frame
-            self.wake_worker()
+            if self.crew is None:
+                self.wake_task()
+            elif self.queued <= self.calls - self.running:
+                self.crew.ready += 1  # who appends staffs the crew
         return 0
 
     cdef Frame leave(self):
@@ -146,6 +149,8 @@ cdef class Window:
             following = following.behind
         self.unstarted = following
         self.queued -= 1
+        if self.crew is not None and self.queued < self.calls - self.running:
+            self.crew.ready -= 1
         frame.calls = False
         frame.done = True
         return 0
@@ -166,12 +171,10 @@ cdef class Window:
         return 0
 
     cdef int close(self) except -1:
-        """Begin no more calls; idle threads come to their end."""
+        """Begin no more calls."""
         self.closed = True
-        if self.threaded:
-            for sleeper in self.sleepers:
-                sleeper.release()
-            self.sleepers.clear()
+        if self.crew is not None:
+            self.crew.close()
         return 0
 
     cdef int forget(self) except -1:
@@ -184,46 +187,47 @@ cdef class Window:
             frame = behind
         self.head = self.tail = self.unstarted = self.paused = None
         self.count = self.queued = 0
+        self.crew = None
+        self.onward = None
         return 0
 
-    cdef int wake_worker(self) except -1:
-        """See that somebody takes the frame that was brought."""
+    cdef int wake_task(self) except -1:
+        """See that a task takes the frame that was brought."""
         if self.sleepers:
             sleeper = self.sleepers.pop()
-            if self.threaded:
-                sleeper.release()
-            elif not sleeper.done():
+            if not sleeper.done():
                 sleeper.set_result(None)
-        elif len(self.workers) - self.given_up < self.calls and (
-            self.running + self.queued > len(self.workers) - self.given_up
-        ):
-            if self.threaded:
-                context = contextvars.copy_context()
-                worker = threading.Thread(
-                    target=context.run, args=(self.serve,), name="remotemedia", daemon=True
-                )
-                self.workers.append(worker)
-                worker.start()
-            else:
-                from remotemedia.workers import start
+        elif len(self.workers) < self.calls and self.running + self.queued > len(self.workers):
+            from remotemedia.workers import start
 
-                self.workers.append(start(self))
+            self.workers.append(start(self))
         return 0
 
     # --- the workers' side -----------------------------------------------------------------------------------------------
 
+    cdef bint can_begin(self) noexcept:
+        """Whether one more call can."""
+        return self.unstarted is not None and self.running < self.calls
+
+    cdef int free_call(self) noexcept:
+        """A call less is under way."""
+        self.running -= 1
+        if self.crew is not None and self.queued >= self.calls - self.running:
+            self.crew.ready += 1
+        return 0
+
     cdef Frame take_frame(self) noexcept:
         """Begin the next call, if there is one."""
         cdef Frame frame = self.unstarted
-        cdef Frame following
         if frame is None or self.closed:
             return None
-        following = frame.behind
-        while following is not None and not following.calls:
-            following = following.behind
-        self.unstarted = following
+        self.unstarted = frame.behind
+        while self.unstarted is not None and not self.unstarted.calls:
+            self.unstarted = self.unstarted.behind
         self.queued -= 1
         self.running += 1
+        if self.crew is not None:
+            self.crew.ready -= 1
         frame.started = True
         if self.timed:
             frame.waited_ns = perf_counter_ns() - frame.waited_ns
@@ -234,7 +238,7 @@ cdef class Window:
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1:
         """A call is at an end."""
         frame.done = True
-        self.running -= 1
+        self.free_call()
         if self.closed:
             self.bell.ring(elsewhere)
         elif frame is self.head:
@@ -248,65 +252,57 @@ cdef class Window:
         """Let the first passes go on to the next window, if nothing but their next call is left to be done.
 
         Whoever finds them there does it: the worker whose call came to its end, which saves the run a look at each of
-        them, or the run. Where there is more to do, they are left to the run: nothing was emitted, an error, a thread
+        them, or the run. Where there is more to do, they are left to the run: nothing was emitted, an error, a task
         to be started; or one that it has taken from here already, which is not to be overtaken.
         """
         cdef Window onward = self.onward
         cdef Bell bell = self.bell
         cdef int room = (self.capacity + self.calls) >> 1
         cdef bint was_full = self.count > room
-        cdef Frame frame = self.head
+        cdef Frame frame
         while (
-            frame is not None and frame.done and frame.calls and frame.item is not None and frame.error is None
-            and self.paused is None and bell.part != self.number and not bell.halted and not onward.closed
+            self.head is not None and self.head.done and self.head.calls and self.head.item is not None
+            and self.head.error is None and self.paused is None and bell.part != self.number and not bell.halted and not onward.closed
             and onward.count < onward.capacity + onward.calls
-            and (onward.sleepers or len(onward.workers) - onward.given_up >= onward.calls)
+            and (onward.crew is not None or onward.sleepers or len(onward.workers) >= onward.calls)
         ):
+            frame = self.leave()
             given = frame.given
-            self.leave()
             frame.given = frame.item
             self.relayed += 1
             onward.append(frame)
             given = None  # which may run anything: all is in order
-            frame = self.head
         if was_full and self.count <= room:  # the run may wait for room; not woken for each frame
             bell.ring(elsewhere)
+        if not elsewhere and onward.crew is not None:  # a worker goes on with it
+            onward.crew.staff()
         return 0
-
-    def serve(self):
-        """Make calls, in a thread, until the window is closed."""
-        cdef Frame frame
-        lock = _thread.allocate_lock()
-        lock.acquire()
-        while True:
-            frame = self.take_frame()
-            if frame is not None:
-                if not self.make_call(frame):
-                    return
-                self.settle_frame(frame, True)
-                frame = None
-            elif self.closed:
-                return
-            else:
-                self.sleepers.append(lock)
-                lock.acquire()
 
     cdef bint make_call(self, Frame frame) except -1:
         """Make a call; False if it took so long that nobody waits for its outcome."""
         cdef int64_t began = perf_counter_ns() if self.timed else 0
         cdef int64_t attempt = frame.attempt
+        cdef PyObject* args[2]
+        cdef PyObject* found
+        item = frame.item  # which an interrupt takes away
+        args[1] = <PyObject*> item
+        found = PyObject_Vectorcall(<PyObject*> self.function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
         failure = outcome = None
-        try:
-            outcome = self.function(frame.item)
-            if self.many:
+        if found is not NULL and not self.many and not is_lazy(<object> found):
+            outcome = steal(found)
+        else:
+            try:
+                if found is NULL:
+                    raise_again()
+                outcome = steal(found)
+                if not self.many:
+                    raise lazy_error(self.node, "process", outcome)
                 from remotemedia.workers import gathered
 
                 outcome = gathered(self.node, outcome)
-            elif is_lazy(outcome):
-                raise lazy_error(self.node, "process", outcome)
-        except BaseException as error:
-            failure = error
-            outcome = None
+            except BaseException as error:
+                failure = error
+                outcome = None
         if frame.attempt != attempt:
             return False
         frame.item = outcome
@@ -334,10 +330,9 @@ cdef class Window:
                 frame.error = left_behind(self.limit_ns)
                 frame.elapsed_ns = now - frame.began_ns
                 frame.done = True
-                self.running -= 1
-                self.given_up += 1
-                if self.queued:
-                    self.wake_worker()
+                self.crew.left += 1
+                self.free_call()
+                self.crew.staff()
             frame = frame.behind
         return 0
 
@@ -363,11 +358,13 @@ cdef class Window:
                     self.queued -= 1
                 else:
                     self.running -= 1
-                    if self.threaded:
-                        self.given_up += 1
+                    if self.crew is not None:
+                        self.crew.left += 1
                     else:
                         frame.worker.cancel()
             frame = frame.behind
+        if self.crew is not None:
+            self.crew.recount()
         return 0
 
     def take(self, worker):

@@ -39,14 +39,10 @@ class Sleeping(rm.NodeExecutor):
         return item
 
 
-def chain_of(node_type: str, count: int, capacity: int | None = None, **keys: Any) -> rm.Manifest:
+def chain_of(node_type: str, count: int, **keys: Any) -> rm.Manifest:
     """Return the manifest of a chain of nodes of one type."""
     nodes = [{"id": f"n{i}", "node_type": node_type, **keys} for i in range(count)]
-    tree = manifest(nodes, [(f"n{i}", f"n{i + 1}") for i in range(count - 1)])
-    for connection in tree["connections"]:
-        if capacity is not None:
-            connection["capacity"] = capacity
-    return rm.Manifest.from_dict(tree)
+    return rm.Manifest.from_dict(manifest(nodes, [(f"n{i}", f"n{i + 1}") for i in range(count - 1)]))
 
 
 def in_turn(rounds: int, *calls: Callable[[], Any]) -> list[tuple[float, ...]]:
@@ -165,11 +161,15 @@ def streams(rounds: int = 9) -> tuple[float, float]:
     )
 
 
-def hop(rounds: int = 7, capacity: int | None = None) -> float:
-    """Return what one more stage in a thread costs an item ÷ put and get of a `SimpleQueue` between two threads."""
+def hop(rounds: int = 15) -> tuple[float, float]:
+    """Return what a hop between two thread stages takes an item ÷ put and get of a `SimpleQueue` between two threads.
+
+    Four stages beside two, in threads and in the caller's thread: the hop alone, and the hop and the call behind it.
+    """
     items = integers(100_000)
     made = executor("cython", Same=Same)
-    few, many = (chain_of("Same", count, capacity, isolation="thread") for count in (1, 3))
+    trees = [chain_of("Same", count, isolation="thread") for count in (2, 4)]
+    trees += [chain_of("Same", count) for count in (2, 4)]
 
     def through_queue() -> None:
         between: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -184,13 +184,15 @@ def hop(rounds: int = 7, capacity: int | None = None) -> float:
             between.put(item)
         thread.join()
 
-    samples = in_turn(
-        rounds,
-        lambda: made.execute_with_input(few, items),
-        lambda: made.execute_with_input(many, items),
-        through_queue,
+    def through(tree: rm.Manifest) -> Callable[[], Any]:
+        return lambda: made.execute_with_input(tree, items)
+
+    assert all(through(tree)().results == list(items) for tree in trees)
+    samples = in_turn(rounds, *map(through, trees), through_queue)
+    return (
+        statistics.median((four - two - (beside - plain)) / 2 / queued for two, four, plain, beside, queued in samples),
+        statistics.median((four - two) / 2 / queued for two, four, _, _, queued in samples),
     )
-    return statistics.median((b - a) / 2 / c for a, b, c in samples)
 
 
 def pooled(rounds: int = 30) -> float:

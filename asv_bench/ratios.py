@@ -230,6 +230,7 @@ def with_limits(tree: dict[str, Any]) -> dict[str, Any]:
 
 def live_rows() -> list[Row]:
     sync_stream, async_stream = live.streams()
+    hop, hop_and_call = live.hop()
     rows = [
         Row(
             "three async nodes that never suspend, 10 000 items ÷ a plain loop that awaits them",
@@ -245,8 +246,8 @@ def live_rows() -> list[Row]:
         *rows,
         Row("S1, 100 000 items: sync stream ÷ whole call", sync_stream, 1.3, 1.1),
         Row("  async stream ÷ sync stream", async_stream, 3.0, 2.0),
-        Row("one more stage in a thread, per item ÷ SimpleQueue put + get", live.hop(), 1.0, 0.3),
-        Row("  the same, capacity 2048", live.hop(capacity=2048)),
+        Row("a hop between two thread stages, per item ÷ SimpleQueue put + get", hop, 1.0, 0.3),
+        Row("  with the call of the stage behind it", hop_and_call),
         Row("pool: acquire, process, release ÷ SimpleQueue get, call, put", live.pooled(), 4.0, 2.0),
     ]
 

@@ -139,7 +139,11 @@ def test_a_join_pairs_flushed_items_in_their_own_pass(log):
     assert run(nodes, "h->a h->b a->j b->j", ["x", "y"]).results == [{"a": "xf", "b": "xf"}, {"a": "yf", "b": "yf"}]
 
 
-@pytest.mark.parametrize("given", ["text", b"bytes", {"a": 1}, bytearray(1), memoryview(b""), 7], ids=lambda given: type(given).__name__)
+def type_name(given):
+    return type(given).__name__
+
+
+@pytest.mark.parametrize("given", ["text", b"bytes", {"a": 1}, bytearray(1), memoryview(b""), 7], ids=type_name)
 def test_a_flush_that_gives_no_list_is_an_error_that_names_the_node(given):
     class Bad(NodeExecutor):
         def process(self, item):
