@@ -13,6 +13,7 @@ cdef class Crew:
     cdef bint closed              # no call is begun any more
 
     cdef int staff(self) except -1
+    cdef int hire(self) except -1
     cdef int recount(self) except -1
     cdef int close(self) except -1
     cdef int join(self) except -1

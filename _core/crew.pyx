@@ -31,20 +31,26 @@ cdef class Crew:
             self.awake += 1
             self.sleepers.pop().release()
         elif len(self.threads) - self.left < self.most:
-            if self.context is None:
-                self.context = contextvars.copy_context()
-            worker = threading.Thread(
-                target=self.context.copy().run, args=(self.serve,), name="remotemedia", daemon=True
-            )
-            self.awake += 1
             try:
-                worker.start()
+                self.hire()
             except RuntimeError:  # the system has no more
-                self.awake -= 1
                 if len(self.threads) == self.left:
                     raise
-                return 0
-            self.threads.append(worker)
+        return 0
+
+    cdef int hire(self) except -1:
+        """Start a thread."""
+        if self.context is None:
+            self.context = contextvars.copy_context()
+        worker = threading.Thread(target=self.context.copy().run, args=(self.serve,), name="remotemedia", daemon=True)
+        self.awake += 1
+        self.threads.append(worker)
+        try:
+            worker.start()
+        except RuntimeError:
+            self.awake -= 1
+            self.threads.pop()
+            raise
         return 0
 
     cdef int recount(self) except -1:
@@ -67,7 +73,8 @@ cdef class Crew:
         """Wait for the end of all threads, if no call is under way."""
         if self.left == 0 and not self.is_busy():
             for worker in self.threads:
-                worker.join()
+                if worker.is_alive():  # its start may have been interrupted
+                    worker.join()
         self.windows = []  # which hold the crew
         return 0
 

@@ -113,6 +113,8 @@ cdef class OverlapState(RunState):
         if window.overflow != OVERFLOW_BLOCK and window.queued + window.running >= window.capacity + window.calls:
             if self.drop_for(step, window):
                 return self.leave(step.arg, step.skip)
+        if window.crew is not None and len(window.crew.threads) == window.crew.left:
+            window.crew.hire()  # if that fails, then before anything waits for it
         frame = self.leave_at(step.arg)
         frame.calls = True
         frame.given = item
