@@ -1,16 +1,16 @@
 """R45: the engine equals the reference on random DAGs: results, outputs, counts, errors, and every call in order."""
 
+import asyncio
 from collections import Counter as Tally
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support import Driver, node, plain
+from support import ASYNC_MODES, Driver, node, plain
 
 import remotemedia as rm
 
 EXAMPLES = 2000
-SEEN: Tally[str] = Tally()
 CALLS: list[tuple[str, object]] = []
 
 
@@ -98,7 +98,82 @@ class Source(Watched):
             yield i
 
 
+async def some_turns(item):
+    for _ in range(weigh(item) % 3):
+        await asyncio.sleep(0)
+
+
+class AsyncWatched(Watched):
+    """Base: initialized and cleaned up in turns of the loop, too."""
+
+    async def initialize(self, context):
+        await asyncio.sleep(0)
+        super().initialize(context)
+
+    async def cleanup(self):
+        await asyncio.sleep(0)
+        super().cleanup()
+
+
+class AsyncPlus(AsyncWatched):
+    async def process(self, item):
+        await some_turns(item)
+        self.check(item)
+        return (weigh(item) + 1) % 97
+
+
+class AsyncOdd(Watched):
+    async def process(self, item):
+        self.check(item)  # never suspends
+        return item if weigh(item) % 2 else None
+
+
+class AsyncBurst(AsyncWatched):
+    async def process(self, item):
+        for i in range(weigh(item) % 4):
+            await some_turns(i)
+            if i == 2 and self.fail is not None:
+                raise ValueError(f"{self.id} cannot go on")
+            self.note("yield", i)
+            yield weigh(item) + i
+
+
+class AsyncListed(Watched):
+    emits = "many"
+
+    async def process(self, item):
+        await some_turns(item)
+        self.check(item)
+        return [weigh(item), None, 2] if weigh(item) % 3 else None
+
+
+class AsyncLate(AsyncWatched):
+    async def process(self, item):
+        self.check(item)
+        self.held.append(item)
+        return self.held.pop(0) if len(self.held) > 1 else None
+
+    async def flush(self):
+        self.note("flush")
+        while self.held:
+            await asyncio.sleep(0)
+            yield self.held.pop(0)
+        if self.fail == 4:
+            raise ValueError(f"{self.id} cannot flush")
+
+
+class AsyncSource(Watched):
+    async def produce(self):
+        for i in range(4):
+            await some_turns(i)
+            if i == 3 and self.fail is not None:
+                raise ValueError(f"{self.id} ran dry")
+            self.note("produce", i)
+            yield i
+
+
 KINDS = {cls.__name__: cls for cls in (Plus, Odd, Burst, Listed, Late)}
+ASYNC_KINDS = {cls.__name__: cls for cls in (AsyncPlus, AsyncOdd, AsyncBurst, AsyncListed, AsyncLate)}
 BUILTINS = {
     "PassThrough": {},
     "Echo": {},
@@ -110,7 +185,7 @@ BUILTINS = {
 
 
 @st.composite
-def pipelines(draw):
+def pipelines(draw, kinds=(*KINDS, *KINDS, *BUILTINS), source="Source"):
     n = draw(st.integers(1, 9))
     produced = draw(st.integers(0, 7)) == 0
     nodes, pairs = [], []
@@ -122,9 +197,9 @@ def pipelines(draw):
         me = order[i]
         keys = {}
         if produced and not feeders:
-            kind = "Source"
+            kind = source
         else:
-            kind = draw(st.sampled_from([*KINDS, *KINDS, *BUILTINS]))
+            kind = draw(st.sampled_from(kinds))
         if kind in BUILTINS:
             keys |= BUILTINS[kind]
         elif draw(st.integers(0, 5)) == 0:
@@ -164,7 +239,7 @@ def describe(error):
 
 def everything(engine, mode, manifest, items, policy, **options):
     driver = Driver(engine, mode)
-    driver.register(Source=Source, **KINDS)
+    driver.register(Source=Source, AsyncSource=AsyncSource, **KINDS, **ASYNC_KINDS)
     CALLS.clear()
     outcome = driver.run(manifest, items, error_policy=policy, **options)
     result = outcome.result if outcome.result is not None else getattr(outcome.error, "partial", None)
@@ -192,33 +267,46 @@ def calls_timed(counts):
     return processing["count"]
 
 
-def tally(manifest, seen):
+def tally(tallies, manifest, seen):
     kinds = {spec["node_type"] for spec in manifest["nodes"]}
-    SEEN["all"] += 1
-    SEEN["join"] += any(spec.get("fan_in") == "join" for spec in manifest["nodes"])
-    SEEN["many"] += bool(kinds & {"Burst", "Listed", "Expander"})
-    SEEN["flush"] += bool(kinds & {"Late", "Batcher", "Buffer"})
-    SEEN["error"] += bool(seen["error"] or seen.get("errors"))
+    tallies["all"] += 1
+    tallies["join"] += any(spec.get("fan_in") == "join" for spec in manifest["nodes"])
+    tallies["many"] += bool(kinds & {"Burst", "Listed", "Expander"})
+    tallies["flush"] += bool(kinds & {"Late", "Batcher", "Buffer"})
+    tallies["error"] += bool(seen["error"] or seen.get("errors"))
 
 
 @pytest.mark.slow
-@settings(max_examples=EXAMPLES)
-@given(pipelines())
-@example((plain([node("n0", "Burst"), node("n1", "Plus"), node("n2", "Late")], "n0 n1, n0 n2, n1 n2"), [3, 7], "stop"))
-def test_r45_engine_equals_reference(case):
-    manifest, items, policy = case
-    expected = everything("reference", "execute", manifest, items, policy)
-    assert everything("cython", "execute", manifest, items, policy) == expected
-    tally(manifest, expected)
+def test_r45_engine_equals_reference():
+    """And the examples have enough of everything."""
+    tallies: Tally[str] = Tally()
+    late = plain([node("n0", "Burst"), node("n1", "Plus"), node("n2", "Late")], "n0 n1, n0 n2, n1 n2")
 
+    @settings(max_examples=EXAMPLES)
+    @given(pipelines())
+    @example((late, [3, 7], "stop"))
+    def check(case):
+        manifest, items, policy = case
+        expected = everything("reference", "execute", manifest, items, policy)
+        assert everything("cython", "execute", manifest, items, policy) == expected
+        tally(tallies, manifest, expected)
 
-@pytest.mark.slow
-def test_r45_the_examples_have_enough_of_everything():
-    if not SEEN["all"]:
-        pytest.skip("the random DAGs did not run")
-    shares = {what: SEEN[what] / SEEN["all"] for what in ("join", "many", "flush", "error")}
-    assert SEEN["all"] >= EXAMPLES
+    check()
+    shares = {what: tallies[what] / tallies["all"] for what in ("join", "many", "flush", "error")}
+    assert tallies["all"] >= EXAMPLES
     assert min(shares.values()) >= 0.2, shares
+
+
+@pytest.mark.slow
+@settings(max_examples=400)
+@given(
+    pipelines((*KINDS, *ASYNC_KINDS, *ASYNC_KINDS, *BUILTINS), "AsyncSource"),
+    st.sampled_from(["execute", "stream", *ASYNC_MODES]),
+)
+def test_r45_async_nodes_beside_plain_ones_equal_the_reference(case, mode):
+    manifest, items, policy = case
+    expected = everything("reference", mode, manifest, items, policy)
+    assert everything("cython", mode, manifest, items, policy) == expected
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""R32: what a node awaits behaves as in a plain ``await``: anyio's task groups, cancel scopes and limits, in every mode."""
+"""R32: what a node awaits behaves as in a plain ``await``: task groups, cancel scopes and limits of anyio."""
 
 import asyncio
 import contextvars
