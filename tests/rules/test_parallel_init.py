@@ -196,3 +196,56 @@ def test_no_thread_is_left(driver, log):
 def test_levels_are_of_the_longest_way():
     feeders = {0: [], 1: [0], 2: [0, 1], 3: []}
     assert levels([0, 1, 2, 3], feeders.__getitem__) == [[0, 3], [1], [2]]
+
+
+def slow(kind, log):
+    """A node class whose initialize takes long: the async one waits for ever, the plain one until it is let go."""
+    free = threading.Event()
+
+    class Plain(Tells):
+        def initialize(self, context):
+            super().initialize(context)
+            free.wait(0.2)
+
+    class Async(Tells):
+        async def initialize(self, context):
+            Tells.initialize(self, context)
+            await asyncio.Event().wait()
+
+    return Plain if kind == "plain" else Async
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_r30_a_limit_holds_for_each_node_of_a_level(driver, log, kind):
+    driver.register(T=Tells, S=slow(kind, log))
+    given = manifest({"a": "T", "b": "S", "c": "T", "z": "T"}, "a b, a c, b z, c z")
+    given["nodes"][1]["timeout_ms"] = {"initialize": 20}
+    error = driver.run(given, [1]).error
+    assert (error.node_id, error.phase) == ("b", "initialize")
+    assert isinstance(error.__cause__, rm.NodeTimeoutError)
+    assert (log[0], set(log[1:3])) == ("+a", {"+b", "+c"})
+    assert log[3:] == ["-c", "-b", "-a"]
+
+
+def test_r31_a_deadline_cuts_a_level_short(driver, log):
+    driver.register(T=Tells, S=slow("async", log))
+    error = driver.run(manifest({"a": "T", "b": "S", "c": "S"}, "a b, a c", deadline_ms=50), [1]).error
+    assert isinstance(error, rm.DeadlineError)
+    assert (log[0], set(log[1:3])) == ("+a", {"+b", "+c"})
+    assert log[3:] == ["-c", "-b", "-a"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_a_shared_node_of_a_level_is_initialized_once(driver, log, kind):
+    class Async(Tells):
+        async def initialize(self, context):
+            await asyncio.sleep(0)
+            Tells.initialize(self, context)
+
+    driver.register(T=Tells)
+    driver.registry.register("S", Tells if kind == "plain" else Async, shared=True)
+    outcome = driver.run(manifest({"a": "T", "b": "S", "c": "S", "d": "T"}, "a b, a c, a d"), [1])
+    assert outcome.error is None
+    assert outcome.results == [1, 1, 1]
+    assert len([entry for entry in log if entry in ("+b", "+c")]) == 1
+    driver.executor.close()
