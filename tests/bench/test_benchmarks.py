@@ -104,7 +104,7 @@ def test_check_exits_with_one_on_a_missed_must(monkeypatch, capsys, value, statu
 
 def suites():
     """Every asv benchmark with every combination of its small params."""
-    for module in ("engine", "graph", "pool", "stream"):
+    for module in ("engine", "graph", "overlap", "pool", "stream"):
         for suite in vars(importlib.import_module(f"benchmarks.{module}")).values():
             if inspect.isclass(suite) and suite.__module__ == f"benchmarks.{module}":
                 for name in dir(suite):
