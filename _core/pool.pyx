@@ -160,7 +160,7 @@ cdef class SessionPool:
             return self.replace()
         self.waiters.append(waiter)
         try:
-            lock.acquire(True, -1 if timeout is None else max(timeout, 0))
+            lock.acquire(True, -1 if timeout is None or timeout > _thread.TIMEOUT_MAX else max(timeout, 0))
         except BaseException:
             if not waiter.served:
                 self.waiters.remove(waiter)

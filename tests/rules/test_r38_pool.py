@@ -433,3 +433,29 @@ def test_r06_an_interrupt_at_the_handover_leaves_no_session(executor):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert Worker.alive == 0
+
+
+def test_an_infinite_timeout_is_none(executor):
+    got = []
+    with executor.pool(PLAIN, 1) as pool:
+        lent = pool.acquire(timeout=float("inf"))
+        thread = threading.Thread(target=lambda: got.append(pool.acquire(timeout=float("inf"))))
+        thread.start()
+        pool.release(lent)
+        thread.join(LIMIT)
+        assert got == [lent]
+        pool.release(lent)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_infinite_timeout_of_an_async_pool_is_none(executor, loop):
+    async def main():
+        async with executor.pool_async(PLAIN, 1) as pool:
+            lent = await pool.acquire(timeout=float("inf"))
+            waiter = asyncio.create_task(pool.acquire(timeout=float("inf")))
+            await asyncio.sleep(0)
+            await pool.release(lent)
+            assert await waiter is lent
+            await pool.release(lent)
+
+    await_on(loop, main())
