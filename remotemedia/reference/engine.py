@@ -196,7 +196,10 @@ class Run:
 
         `error` is what ended the run, if anything did. Never raises; a second call does nothing.
         """
-        return run_through(self._end(error))
+        try:
+            return run_through(self._end(error))
+        finally:
+            del error  # CPython 3.12 keeps this frame with those of a cleanup that failed
 
     def _end(self, error: BaseException | None) -> Part[BaseException | None]:
         if self._ended:
