@@ -67,6 +67,7 @@ cdef class OverlapState(RunState):
     cdef int schedule(self) except -1
     cdef int choose(self) except -1
     cdef int64_t expire_calls(self) except -2
+    cdef int64_t arm_for_threads(self) except -3
     cdef int may_feed(self) except -1
     cdef int is_free(self, int needs) except -1
     cdef int in_flight(self) except -1

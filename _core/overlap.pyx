@@ -727,6 +727,7 @@ cdef class OverlapState(RunState):
         """Let go of all passes, and let calls under way come to their end: those that are awaited are cancelled."""
         cdef Window window
         cdef int k
+        cdef int64_t wait_ns
         cdef list tasks = []
         if self.aside is not None and not self.dropping:
             self.take_back()
@@ -744,22 +745,21 @@ cdef class OverlapState(RunState):
             self.closing = True
             if self.finish_closing() == SUSPENDED:
                 return SUSPENDED
-        if not self.threads_left and not self.dropping and self.is_running():
+        if not self.threads_left and not self.dropping and self.crew is not None and self.crew.is_busy():
             self.threads_left = True  # who interrupts the wait does not wait again: no thread can be killed
             if self.on_loop:
                 from remotemedia.workers import until_idle
 
-                self.begin_await(self.plan.cuts[0].node, "aclose", until_idle(self.bell, self.is_running))
+                self.begin_await(self.plan.cuts[0].node, "aclose", until_idle(self.listen))
                 self.closing = True
                 if self.finish_closing() == SUSPENDED:
                     return SUSPENDED
             else:
-                while True:
-                    self.bell.arm()
-                    if not self.is_running():
-                        break
-                    self.bell.lock.acquire()
-                self.bell.disarm()
+                wait_ns = self.arm_for_threads()
+                while wait_ns >= -1:
+                    self.bell.lock.acquire(True, wait_ns / 1e9 if wait_ns >= 0 else -1)
+                    wait_ns = self.arm_for_threads()
+        self.bell.disarm()
         if self.others is not None:
             self.others = self.other_failures()
         if self.crew is not None:
@@ -780,6 +780,17 @@ cdef class OverlapState(RunState):
         self.forget_pass()
         return 0
 
-    def is_running(self):
-        """Whether a call in a thread is under way."""
-        return self.crew is not None and self.crew.is_busy()
+    cdef int64_t arm_for_threads(self) except -3:
+        """Begin to wait for the calls in threads, but for those that take too long; what `expire_calls` says, or -2: none."""
+        cdef int64_t wait_ns
+        self.bell.disarm()
+        self.bell.arm()
+        wait_ns = self.expire_calls() if self.has_limits else -1
+        return -2 if self.crew is None or not self.crew.is_busy() else wait_ns
+
+    def listen(self):
+        """Return what is to be awaited until calls in threads are at their end; None if none is under way."""
+        cdef int64_t wait_ns = self.arm_for_threads()
+        if wait_ns >= 0:
+            self.bell.arm_timer(wait_ns)
+        return None if wait_ns == -2 else self.bell.future

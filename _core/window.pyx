@@ -77,11 +77,6 @@ cdef class Bell:
             self.wake(self.future)
         return 0
 
-    def listen(self):
-        """Begin to wait; return the future of it, in an async run."""
-        self.arm()
-        return self.future
-
     def wake(self, future):
         """Let the run that awaits `future` go on."""
         if not future.done():

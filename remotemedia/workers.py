@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.returns import async_series, awaited_by, emitted_many
 
 if TYPE_CHECKING:
-    from remotemedia._core.window import Bell, Window
+    from remotemedia._core.window import Window
 
 
 async def work(window: Window) -> None:
@@ -103,10 +103,7 @@ async def quit_tasks(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks)
 
 
-async def until_idle(bell: Bell, is_running: Callable[[], bool]) -> None:
+async def until_idle(listen: Callable[[], asyncio.Future[None] | None]) -> None:
     """Wait until no call in a thread is under way."""
-    while True:
-        future = bell.listen()
-        if not is_running():
-            return
+    while (future := listen()) is not None:
         await future

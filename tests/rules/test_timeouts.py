@@ -228,3 +228,23 @@ def test_r30_a_call_in_a_thread_that_hangs_is_left_behind_and_writes_into_no_lat
             break
         threading.Event().wait(0.001)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_r30_an_error_that_ends_the_run_waits_no_longer_than_the_limit_for_the_other_calls_in_threads(mode):
+    release = threading.Event()
+
+    class Sticks(rm.NodeExecutor):
+        def process(self, item):
+            release.wait(60)
+
+    driver = Driver("cython", mode)
+    driver.register(N=Sticks)
+    manifest = limited("N", process=50)
+    manifest["nodes"][2] |= {"isolation": "thread", "max_concurrency": 2}
+    began = perf_counter_ns()
+    error = driver.run(manifest, range(3)).error
+    assert perf_counter_ns() - began < 30e9
+    release.set()
+    assert isinstance(error.__cause__, rm.NodeTimeoutError)
+    assert [0, *(other.item_index for other in error.others)] == list(range(len(error.others) + 1))
