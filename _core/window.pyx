@@ -247,8 +247,8 @@ cdef class Window:
         """Let the first passes go on to the next window, if nothing but their next call is left to be done.
 
         Whoever finds them there does it: the worker whose call came to its end, which saves the run a look at each of
-        them, or the run. Where there is more to do, they are left to the run: nothing was emitted, an error, a task
-        to be started; or one that it has taken from here already, which is not to be overtaken.
+        them, or the run. Where there is more to do, they are left to the run: nothing was emitted, an error, a wrong
+        return, a task to be started; or one that it has taken from here already, which is not to be overtaken.
         """
         cdef Window onward = self.onward
         cdef Bell bell = self.bell
@@ -257,7 +257,8 @@ cdef class Window:
         cdef Frame frame
         while (
             self.head is not None and self.head.done and self.head.calls and self.head.item is not None
-            and self.head.error is None and self.paused is None and bell.part != self.number and not bell.halted and not onward.closed
+            and self.head.error is None and not is_lazy(self.head.item)
+            and self.paused is None and bell.part != self.number and not bell.halted and not onward.closed
             and onward.count < onward.capacity + onward.calls
             and (onward.crew is not None or onward.sleepers or len(onward.workers) >= onward.calls)
         ):

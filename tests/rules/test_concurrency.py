@@ -302,6 +302,20 @@ def test_r34_a_failure_further_down_at_an_earlier_item_is_the_one(driver):
     assert [(e.node_id, e.item_index) for e in error.others] == [("e", 1)]
 
 
+def test_r37_a_wrong_return_is_the_fault_of_the_node_that_gave_it_not_of_the_next(driver):
+    class Lazy(rm.NodeExecutor):
+        async def process(self, item):
+            await asyncio.sleep(0)
+            return (k for k in range(item)) if item > 4 else item
+
+    driver.register(Lazy=Lazy, Meter=Meter)
+    manifest = chain(node("l", "Lazy") | {"max_concurrency": 2}, node("m", "Meter") | {"max_concurrency": 2})
+    result = driver.run(manifest, range(9), error_policy="collect").result
+    assert result.results == list(range(5))
+    assert [(error.node_id, error.item_index) for error in result.errors] == [("l", k) for k in range(5, 9)]
+    assert result.metrics["nodes"]["m"]["in"] == 5
+
+
 def test_an_error_of_the_input_comes_after_what_was_pulled_before_it(driver):
     _, manifest = metered(driver, max_concurrency=3)
 
