@@ -188,11 +188,12 @@ cdef class Window:
 
     cdef int wake_task(self) except -1:
         """See that a task takes the frame that was brought."""
-        if self.sleepers:
+        while self.sleepers:
             sleeper = self.sleepers.pop()
-            if not sleeper.done():
+            if not sleeper.done():  # else its task was cancelled, and is at its end soon, see `quit`
                 sleeper.set_result(None)
-        elif len(self.workers) < self.calls and self.running + self.queued > len(self.workers):
+                return 0
+        if len(self.workers) < self.calls and self.running + self.queued > len(self.workers):
             from remotemedia.workers import start
 
             self.workers.append(start(self))
@@ -376,6 +377,13 @@ cdef class Window:
         future = self.bell.loop.create_future()
         self.sleepers.append(future)
         return future
+
+    def quit(self, worker):
+        """Do without a task that somebody else cancelled; another one takes what it was woken for."""
+        if not self.closed:
+            self.workers.remove(worker)
+            if self.queued:
+                self.wake_task()
 
     def call(self, Frame frame not None):
         """Call the node; return what is to be awaited."""

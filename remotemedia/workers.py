@@ -41,7 +41,9 @@ async def work(window: Window) -> None:
 
 def start(window: Window) -> asyncio.Task[None]:
     """Start a task that awaits calls."""
-    return asyncio.get_running_loop().create_task(work(window), name="remotemedia")
+    task = asyncio.get_running_loop().create_task(work(window), name="remotemedia")
+    task.add_done_callback(window.quit)  # it is anybody's to cancel: asyncio.all_tasks() has it
+    return task
 
 
 class Awaited:

@@ -362,6 +362,26 @@ def test_r06_a_cancelled_run_cancels_its_calls_and_cleans_up(driver, loop):
 
 
 @pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 20])
+def test_idle_tasks_that_somebody_cancels_are_replaced(driver, loop, turns):
+    _, manifest = metered(driver, max_concurrency=2)
+
+    async def main():
+        async with driver.executor.open_async(manifest) as session:
+            results = await session.process(4)
+            for others in range(2):
+                for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                    task.cancel()
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                async with asyncio.timeout(LIMIT):
+                    results += (await session.run([others] * 3)).results
+            return results
+
+    assert await_on(loop, main()) == [4, 0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("loop", LOOPS)
 def test_r08_a_stream_left_early_cancels_its_calls_and_a_session_goes_on(driver, loop):
     made, manifest = metered(driver, max_concurrency=5)
 
