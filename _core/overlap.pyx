@@ -457,10 +457,10 @@ cdef class OverlapState(RunState):
         cdef int64_t at
         cdef Window window
         for window in self.windows:
-            at = window.next_expiry()
+            at = window.next_expiry(now)
             if at and now > at:
                 window.expire(now)
-                at = window.next_expiry()
+                at = window.next_expiry(now)
             if at and (first < 0 or at < first):
                 first = at
         return -1 if first < 0 else max(first - now, 0) + 1

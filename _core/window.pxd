@@ -91,7 +91,7 @@ cdef class Window:
     cdef int relay(self, bint elsewhere) except -1
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
     cdef bint make_call(self, Frame frame) except -1
-    cdef int64_t next_expiry(self) except -1
+    cdef int64_t next_expiry(self, int64_t now) except -1
     cdef int64_t calls_left(self) except -1
     cdef int interrupt(self) except -1
     cdef int expire(self, int64_t now) except -1

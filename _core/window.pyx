@@ -308,14 +308,16 @@ cdef class Window:
             frame.elapsed_ns = perf_counter_ns() - began
         return True
 
-    cdef int64_t next_expiry(self) except -1:
-        """When the call that began first will have taken too long; 0 if there is none."""
+    cdef int64_t next_expiry(self, int64_t now) except -1:
+        """When the call that began first will have taken too long, or one that is to begin any moment; 0 if none is."""
         cdef Frame frame = self.head
-        if self.limit_ns == 0 or self.running == 0:
+        if self.limit_ns == 0 or self.running + self.queued == 0:
             return 0
         while frame is not None and (frame.done or not frame.started):
             frame = frame.behind
-        return 0 if frame is None else frame.began_ns + self.limit_ns
+        if frame is not None:
+            return frame.began_ns + self.limit_ns
+        return now + self.limit_ns if self.queued and not self.closed else 0
 
     cdef int expire(self, int64_t now) except -1:
         """Give up the calls that have taken too long by `now`, and the threads that are in them."""

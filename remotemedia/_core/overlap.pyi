@@ -1,3 +1,5 @@
+import asyncio
+
 from remotemedia._core.run import RunState
 
 class OverlapState(RunState):
