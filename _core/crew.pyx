@@ -14,6 +14,8 @@ import _thread
 import contextvars
 import threading
 
+from libc.stdint cimport int64_t
+
 from remotemedia._core.window cimport Frame, Window
 
 
@@ -90,6 +92,7 @@ cdef class Crew:
         """Make calls, in a thread, until the crew is closed."""
         cdef Window window = None
         cdef Frame frame
+        cdef int64_t attempt
         lock = _thread.allocate_lock()
         lock.acquire()
         self.awake -= 1
@@ -97,9 +100,10 @@ cdef class Crew:
             window = next_window(self, window)
             if window is not None:
                 frame = window.take_frame()
+                attempt = frame.attempt  # before others run: who starts a thread lets them
                 if self.ready and not self.awake:
                     self.staff()
-                if not window.make_call(frame):
+                if not window.make_call(frame, attempt):
                     return
                 window.settle_frame(frame, True)
                 frame = None

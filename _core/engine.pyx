@@ -525,8 +525,12 @@ cdef class Run(OverlapState):
                     if self.closing:
                         return self.suspend(step, NULL, 0, None)
                     continue
+                call = step
                 try:
                     step = steps + self.fault(<int> (step - steps), error, item)
+                    if call.op != COPY and self.is_before_call(call):  # the queue was full
+                        self.leave(call.arg, call.skip)
+                        step = steps + self.pc
                 except Exception as final:
                     if not self.holds(final):
                         raise

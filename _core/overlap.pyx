@@ -20,7 +20,7 @@ from cpython.time cimport perf_counter_ns
 
 from remotemedia._core.crew cimport Crew
 from remotemedia._core.histogram cimport count_call
-from remotemedia._core.plan cimport END_OF_PASS, HANDOVER, OFFLOAD_MANY, Cut, Move, Plan, Step
+from remotemedia._core.plan cimport COPY, END_OF_PASS, HANDOVER, OFFLOAD, OFFLOAD_MANY, Cut, Move, Plan, Step
 from remotemedia._core.run cimport AGAIN, FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
 from remotemedia._core.window cimport (
     OVERFLOW_BLOCK, OVERFLOW_DROP_NEWEST, OVERFLOW_ERROR, Bell, Frame, Overflow, Window,
@@ -149,6 +149,11 @@ cdef class OverlapState(RunState):
             victim.ended = True
             window.unlink(victim)
         return False
+
+    cdef bint is_before_call(self, Step* step) noexcept:
+        if step.op == OFFLOAD or step.op == OFFLOAD_MANY:
+            return self.part != step.arg  # else it landed
+        return step.op == COPY
 
     cdef bint leads_to_end(self, int pc) noexcept:
         """Whether nothing is left to be done from a step on for a pass without an item."""
@@ -424,7 +429,7 @@ cdef class OverlapState(RunState):
                     return SUSPENDED
                 self.take_outcome()
             elif not self.stop_asked:
-                self.bell.lock.acquire(True, wait_ns / 1e9 if wait_ns >= 0 else -1)  # an interrupt ends it
+                self.bell.wait(wait_ns)  # an interrupt ends it
             self.bell.disarm()
 
     cdef int interrupt_windows(self) except -1:
@@ -757,7 +762,7 @@ cdef class OverlapState(RunState):
             else:
                 wait_ns = self.arm_for_threads()
                 while wait_ns >= -1:
-                    self.bell.lock.acquire(True, wait_ns / 1e9 if wait_ns >= 0 else -1)
+                    self.bell.wait(wait_ns)
                     wait_ns = self.arm_for_threads()
         self.bell.disarm()
         if self.others is not None:

@@ -139,6 +139,7 @@ cdef class RunState:
     cdef int tick(self) except -1
     cdef int64_t next_pace(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
+    cdef bint is_before_call(self, Step* step) noexcept
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1
     cdef int record(self, object error) except -1
     cdef int refuse(self, object item) except -1

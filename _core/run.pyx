@@ -667,23 +667,29 @@ cdef class RunState:
         """The one gate for what the loop meets: raise it, or keep it and return the step to go on with."""
         cdef Step* step = self.steps + pc
         cdef Step* call
+        cdef bint begun = not self.is_before_call(step)
         if self.raw or step.op < COPY:
             self.raw = False
             raise error
         call = self.steps + self.plan.call_at[step.node]
         call.failed += 1
-        call.active = False  # it is counted; what it left open stays in `iterators`
-        if call.times is not NULL:
+        if call.times is not NULL and (begun or not call.active):
             count_call(call.times)
+        if begun:
+            call.active = False  # it is counted; what it left open stays in `iterators`
         if not isinstance(error, Exception) or (self.stop_asked and isinstance(error, SessionClosedError)):
             raise error
-        if step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH:
+        if begun and (step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH):
             item = self.inputs[step.node]
         phase = "copy" if step.op == COPY else "process"
         self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
-        if self.iterators is not None:
+        if begun and self.iterators is not None:
             self.close_call(step.node)
         return step.skip
+
+    cdef bint is_before_call(self, Step* step) noexcept:
+        """Whether an item at a step that calls a node did not come to its call; the node may still be in another one."""
+        return step.op == COPY
 
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1:
         """Do with the failure of a node what the policy says: raise it, or drop its item."""

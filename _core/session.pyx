@@ -188,6 +188,7 @@ cdef class Session:
         else:
             from remotemedia.stopping import AGAIN, Timer, abort_of
 
+            self.closed = self.inside = True  # before others run: who starts a thread lets them
             with Timer(max(timeout, AGAIN), abort_of(self.current)):
                 final = self.finish(None)
         if final is not None:
@@ -439,7 +440,7 @@ cdef class Stream:
         return 0
 
     cdef object next_of_reference(self):
-        output = self.session.current.next_output()
+        output = self.session.opened().next_output()
         return output if output is None or self.with_node else output[1]
 
     cdef object fail(self, object error):

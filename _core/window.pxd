@@ -49,6 +49,7 @@ cdef class Bell:
     cdef int arm(self) except -1
     cdef object timer             # looks at the windows when a call has taken too long
     cdef int arm_timer(self, int64_t wait_ns) except -1
+    cdef int wait(self, int64_t wait_ns) except -1
     cdef int disarm(self) except -1
     cdef int ring(self, bint elsewhere) except -1
 
@@ -90,7 +91,7 @@ cdef class Window:
     cdef Frame take_frame(self) noexcept
     cdef int relay(self, bint elsewhere) except -1
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
-    cdef bint make_call(self, Frame frame) except -1
+    cdef bint make_call(self, Frame frame, int64_t attempt) except -1
     cdef int64_t next_expiry(self, int64_t now) except -1
     cdef int64_t calls_left(self) except -1
     cdef int interrupt(self) except -1

@@ -11,6 +11,7 @@ and none of it gives the GIL away between a look at a flag and what follows from
 
 import _thread
 
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.time cimport perf_counter_ns
 
@@ -22,6 +23,8 @@ from remotemedia.limits import left_behind
 from remotemedia.returns import lazy_error
 
 # What needs asyncio is imported where it is used: most runs have no window.
+
+cdef int64_t SLICE_NS = 50_000_000
 
 
 cdef class Frame:
@@ -51,6 +54,15 @@ cdef class Bell:
     cdef int arm_timer(self, int64_t wait_ns) except -1:
         """Let an async run look again after a while."""
         self.timer = self.loop.call_later(max(wait_ns, 0) / 1e9, self.look)
+        return 0
+
+    cdef int wait(self, int64_t wait_ns) except -1:
+        """Let a plain run sleep until somebody rings, or for `wait_ns`, or a while, after which it is to look around.
+
+        A signal that comes just before a sleep does not break it off (R42).
+        """
+        PyErr_CheckSignals()
+        self.lock.acquire(True, (wait_ns if 0 <= wait_ns < SLICE_NS else SLICE_NS) / 1e9)
         return 0
 
     cdef int disarm(self) except -1:
@@ -275,12 +287,13 @@ cdef class Window:
             onward.crew.staff()
         return 0
 
-    cdef bint make_call(self, Frame frame) except -1:
-        """Make a call; False if it took so long that nobody waits for its outcome."""
+    cdef bint make_call(self, Frame frame, int64_t attempt) except -1:
+        """Make a call; False if nobody waits for its outcome any more: it took too long, or was interrupted."""
         cdef int64_t began = perf_counter_ns() if self.timed else 0
-        cdef int64_t attempt = frame.attempt
         cdef PyObject* args[2]
         cdef PyObject* found
+        if frame.attempt != attempt:
+            return False
         item = frame.item  # which an interrupt takes away
         args[1] = <PyObject*> item
         found = PyObject_Vectorcall(<PyObject*> self.function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)

@@ -97,6 +97,8 @@ async def initialize_async(by_level: Iterable[Sequence[Call]], check: Callable[[
             try:
                 await asyncio.wait([wait for wait in waits if not wait.done()], return_when="FIRST_COMPLETED")
             except asyncio.CancelledError as error:
+                if interrupt is not None:  # no thread can be killed
+                    waits = [*tasks]
                 interrupt = interrupt or error
             except GeneratorExit:
                 for task in tasks:

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import ctypes
 import gc
+import itertools
 import signal
 import threading
 import weakref
@@ -234,6 +236,58 @@ def test_r28_an_overflow_can_be_an_error(driver, policy):
         assert [(type(e.__cause__), e.node_id, e.item_index) for e in errors] == [(rm.QueueFullError, "g", 2)]
 
 
+@pytest.mark.parametrize("policy", ["skip", "collect"])
+@pytest.mark.parametrize("opener", ["inline", "thread"])
+def test_r28_an_output_that_meets_a_full_queue_costs_no_other(driver, opener, policy):
+    class Twice(rm.NodeExecutor):
+        def process(self, item):
+            yield from [item, item]
+
+    gate, _ = gated(driver)
+    driver.register(Twice=Twice)
+    manifest = chain(node("t", "Twice"), node("g", "Gate"))
+    manifest["nodes"][1] |= {"isolation": "thread"} if opener == "thread" else {}
+    manifest["nodes"][2]["isolation"] = "thread"
+    manifest["connections"][1] |= {"capacity": 1, "overflow": "error"}
+    threading.Timer(0.1, gate.open.set).start()
+    result = driver.run(manifest, range(10), error_policy=policy).result
+    twice, gate_counts = result.metrics["nodes"]["t"], result.metrics["nodes"]["g"]
+    assert (twice["in"], twice["passed"], twice["out"]) == (10, 10, 20)
+    assert gate_counts["in"] == gate_counts["passed"] + gate_counts["failed"] == 20
+    assert gate_counts["failed"] > 0
+    assert result.results[:2] == [0, 0]
+
+
+def test_r28_a_full_queue_leaves_the_call_of_a_many_node_that_is_under_way(driver):
+    given = threading.Semaphore(0)
+
+    class Twice(rm.NodeExecutor):
+        def process(self, item):
+            yield from [item, item]
+            given.release()
+
+    gate, _ = gated(driver)
+    driver.register(Twice=Twice)
+    manifest = chain(node("p", "PassThrough"), node("t", "Twice"), node("g", "Gate"))
+    for spec in manifest["nodes"][2:]:
+        spec["isolation"] = "thread"
+    over(manifest)["connections"][1] |= {"capacity": 1, "overflow": "error"}
+    manifest["connections"][2]["capacity"] = 1
+    threading.Timer(0.1, gate.open.set).start()
+
+    def source():
+        yield from range(2)
+        assert given.acquire(timeout=LIMIT)
+        assert given.acquire(timeout=LIMIT)
+        yield from range(2, 30)  # what the first calls of t gave waits for room before g
+
+    result = driver.run(manifest, source(), error_policy="skip").result
+    counts = result.metrics["nodes"]["t"]
+    assert counts["in"] == counts["passed"] + counts["failed"] == 30
+    assert counts["failed"] > 0
+    assert counts["out"] == 2 * counts["passed"] == len(result.results)
+
+
 def test_r28_dropped_items_keep_their_place_in_a_join(driver):
     gate, _ = gated(driver)
     nodes = [
@@ -443,6 +497,29 @@ def test_r10_close_from_another_thread_ends_a_run_that_waits(driver, mode):
     assert not thread.is_alive()
     assert len(caught) == 1
     assert gate.cleaned == 1
+
+
+def test_r42_ctrl_c_just_before_the_run_falls_asleep_is_seen(driver):
+    gate, _ = gated(driver)
+    manifest = plain([node("p", "PassThrough"), node("g", "Gate") | {"isolation": "thread"}], "p g")
+    last = threading.Timer(LIMIT, gate.open.set)
+    seen = []
+
+    def see(number, frame):
+        seen.append(gate.open.is_set())
+        gate.open.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, see)
+    last.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):  # no code of Python between the signal and the sleep
+            set_signal = map(ctypes.pythonapi.PyErr_SetInterruptEx, [int(signal.SIGINT)])
+            driver.executor.execute_with_input(manifest, itertools.chain([1], set_signal))
+    finally:
+        signal.signal(signal.SIGINT, before)
+        last.cancel()
+    assert seen == [False]
 
 
 def test_r42_ctrl_c_ends_a_run_that_waits_for_a_thread(driver):

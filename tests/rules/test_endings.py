@@ -12,6 +12,7 @@ import pytest
 from support import Driver, Guard, chain, function_node, guarded, node, plain
 
 import remotemedia as rm
+from remotemedia import stopping
 
 LOG: list[str] = []
 
@@ -812,3 +813,19 @@ def test_a_shared_factory_that_gave_no_node_is_asked_again(direct):
         direct.executor.execute_with_input(manifest, [1])
     assert direct.executor.execute_with_input(manifest, [1]).results == [1]
     direct.executor.close()
+
+
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_r10_nobody_comes_into_a_session_whose_close_starts_its_timer(engine, monkeypatch):
+    class Enters(stopping.Timer):
+        def __enter__(self):
+            with pytest.raises(rm.SessionClosedError):
+                next(stream)
+            return super().__enter__()
+
+    driver = Driver(engine)
+    with driver.executor.open(plain([node("p", "PassThrough")])) as session:
+        stream = session.stream(iter(range(3)))
+        assert next(stream) == 0
+        monkeypatch.setattr(stopping, "Timer", Enters)
+        session.close(1)

@@ -155,6 +155,39 @@ def test_a_call_in_a_thread_is_left_behind(node_id):
     assert back.wait(LIMIT)
 
 
+def test_between_the_choice_of_a_call_and_its_begin(monkeypatch):
+    """Who starts a thread lets others run: it had taken its own item before."""
+    start = threading.Thread.start
+    entered, given = threading.Event(), []
+
+    class Takes(rm.NodeExecutor):
+        def process(self, item):
+            given.append(item)
+            entered.set()
+            return item
+
+    def interrupt_and_start(thread):
+        if thread.name == "remotemedia" and threading.current_thread().name == "remotemedia" and not asked:
+            asked.append(session.interrupt("t"))
+            while not session.metrics()["nodes"]["t"]["filtered"]:
+                threading.Event().wait(0.001)
+        start(thread)
+
+    asked = []
+    driver = Driver("cython")
+    driver.register(Takes=Takes)
+    manifest = chain(node("t", "Takes"))
+    manifest["nodes"][1] |= {"isolation": "thread", "max_concurrency": 2}
+    monkeypatch.setattr(threading.Thread, "start", interrupt_and_start)
+    with driver.executor.open(manifest) as session:
+        result = session.run(range(1000))
+        counts = result.metrics["nodes"]["t"]
+    assert asked
+    assert None not in given
+    assert counts["in"] == counts["passed"] + counts["filtered"] == 1000
+    assert len(result.results) == counts["passed"] == len(given)
+
+
 class Endless(rm.NodeExecutor):
     def __init__(self):
         self.closed = 0

@@ -181,6 +181,44 @@ def test_an_interrupt_of_initialize_is_raised_and_cleaned_up(driver, log):
     assert "-b" in log
 
 
+@pytest.mark.parametrize("engine", ["cython", "reference"])
+def test_who_cancels_the_wait_for_threads_twice_leaves_them_behind(engine, log):
+    release, entered, back = threading.Event(), threading.Semaphore(0), threading.Semaphore(0)
+
+    class Sticks(Tells):
+        def initialize(self, context):
+            super().initialize(context)
+            entered.release()
+            release.wait(60)
+            back.release()
+
+    class Async(Tells):
+        async def process(self, item):
+            return item
+
+    async def main():
+        run = asyncio.ensure_future(
+            driver.executor.execute_with_input_async(manifest({"a": "S", "b": "S", "c": "A"}, ""), [1])
+        )
+        for _ in range(2):
+            await asyncio.to_thread(entered.acquire)
+        for _ in range(2):
+            run.cancel()
+            for _ in range(5):
+                await asyncio.sleep(0)
+        await asyncio.wait([run], timeout=30)
+        return run.cancelled()
+
+    driver = Driver(engine, "async execute on asyncio")
+    driver.register(S=Sticks, A=Async)
+    assert asyncio.run(main())
+    assert not back.acquire(blocking=False)
+    release.set()
+    assert back.acquire(timeout=30)
+    assert back.acquire(timeout=30)
+    assert {"-a", "-b"} <= set(log)
+
+
 def test_no_thread_is_left(driver, log):
     driver.register(T=Tells)
     before = threading.active_count()
