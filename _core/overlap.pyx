@@ -785,6 +785,17 @@ cdef class OverlapState(RunState):
         self.forget_pass()
         return 0
 
+    cdef int forget_windows(self) except -1:
+        """Break the cycle of windows and threads, which has the nodes."""
+        cdef Window window
+        for window in self.windows:
+            window.forget()
+            window.node = window.function = None
+        if self.crew is not None:
+            self.crew.windows = []
+        self.crew = None
+        return 0
+
     cdef int64_t arm_for_threads(self) except -3:
         """Begin to wait for the calls in threads, but for those that take too long; what `expire_calls` says, or -2: none."""
         cdef int64_t wait_ns

@@ -166,6 +166,7 @@ cdef class RunState:
     cdef int finish_closing(self) except -1
     cdef int begin_overlap(self) except -1
     cdef int close_windows(self) except -1
+    cdef int forget_windows(self) except -1
     cdef int close_generators(self) except -1
     cdef int close_calls(self) except -1
     cdef int take_interruption(self) except -1

@@ -294,6 +294,8 @@ cdef class RunState:
         if isinstance(error, RemoteMediaError) and error.partial is None:
             error.partial = self.result_of(FAILED)
         self.end_call()
+        if self.windows is not None:
+            self.forget_windows()
         self.nodes = []
         self.functions = []
         self.ended_by = error
@@ -437,6 +439,10 @@ cdef class RunState:
 
     cdef int close_windows(self) except -1:
         """Let go of passes that were left; see `overlap`."""
+        return 0
+
+    cdef int forget_windows(self) except -1:
+        """Let go of the windows of a run that has ended; see `overlap`."""
         return 0
 
     cdef int begin_overlap(self) except -1:

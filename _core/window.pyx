@@ -295,8 +295,9 @@ cdef class Window:
         if frame.attempt != attempt:
             return False
         item = frame.item  # which an interrupt takes away
+        function = self.function  # which the end of the run takes away
         args[1] = <PyObject*> item
-        found = PyObject_Vectorcall(<PyObject*> self.function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
+        found = PyObject_Vectorcall(<PyObject*> function, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
         failure = outcome = None
         if found is not NULL and not self.many and not is_lazy(<object> found):
             outcome = steal(found)

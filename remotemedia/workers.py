@@ -19,14 +19,19 @@ async def work(window: Window) -> None:
     while True:
         taken = window.take(task)
         if taken is None:
-            await window.wait()
+            try:
+                await window.wait()
+            except asyncio.CancelledError:
+                if window.is_closed():
+                    return  # raised, it would hold the task, by way of this frame: a cycle with all that is here
+                raise
             continue
         frame, attempt = taken
         try:
             outcome = await window.call(frame)
         except asyncio.CancelledError as error:
             if window.is_closed():
-                raise
+                return
             window.fail(frame, attempt, error)
         except BaseException as error:
             window.fail(frame, attempt, error)

@@ -10,7 +10,7 @@ import threading
 import weakref
 
 import pytest
-from support import LOOPS, Driver, await_on, chain, node, plain
+from support import LOOPS, MODES, Driver, await_on, chain, node, plain
 
 import remotemedia as rm
 
@@ -464,6 +464,36 @@ def test_r08_a_stream_with_threads_left_early_waits_for_the_calls_under_way(driv
         assert session.run(range(5)).results == list(range(5))
         assert session.process(7) == [7]
     assert gate.cleaned == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_r36_nodes_are_free_when_a_run_has_ended_without_the_garbage_collector(kind, mode):
+    alive = weakref.WeakSet()
+
+    class Noted(rm.NodeExecutor):
+        def __init__(self):
+            alive.add(self)
+
+        def process(self, item):
+            return item
+
+    class Awaited(Noted):
+        async def process(self, item):
+            await asyncio.sleep(0)
+            return item
+
+    driver = Driver("cython", mode)
+    driver.register(Noted=Noted if kind == "thread" else Awaited)
+    keys = {"isolation": "thread"} if kind == "thread" else {"max_concurrency": 2}
+    manifest = chain(node("a", "Noted") | keys, node("b", "Noted") | keys)
+    gc.collect()
+    gc.disable()
+    try:
+        assert driver.results(manifest, range(5)) == list(range(5))
+        assert not alive
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("mode", ["thread", "task"])
