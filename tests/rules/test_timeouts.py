@@ -9,7 +9,7 @@ from support import ASYNC_MODES, ENGINES, MODES, Driver, chain, node
 
 import remotemedia as rm
 
-SHORT, LONG = 2, 60_000  # milliseconds
+SHORT, LONG = 40, 60_000  # milliseconds; the short one is longer than a busy machine keeps a thread waiting
 FOREVER = None
 
 
