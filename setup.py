@@ -29,6 +29,7 @@ MODULES = (
     "run",
     "window",
     "crew",
+    "lanes",
     "overlap",
     "engine",
     "session",

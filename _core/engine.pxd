@@ -10,6 +10,8 @@ cdef class Run(OverlapState):
     cpdef object execute(self, object items)
     cpdef object result(self)
     cpdef object take_result(self)
+    cdef int floats_through_lane(self, list results) except -1
+    cdef int array_through_lane(self) except -1
     cdef int drive(self) except -1
     cdef int advance(self) except -1
     cdef int drop_all(self) except -1

@@ -16,6 +16,7 @@ import logging
 
 cimport cython
 from cpython.exc cimport PyErr_Occurred
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact, PyFloat_FromDouble
 from cpython.list cimport PyList_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
@@ -32,25 +33,28 @@ from remotemedia._core.capi cimport (
 from remotemedia._core.clock cimport clock_scale, read_clock
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, add, count_call
+from remotemedia._core.lanes cimport Lane, through_lane
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
 from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER, OverlapState
 from remotemedia._core.plan cimport (
     ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, BARRIER, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END,
-    END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, LIMITED, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
+    END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, LANE, LIMITED, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
-    AGAIN, FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
+    AGAIN, FEED_ARRAY, FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
     STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED,
 )
 
 from remotemedia._core.run import Interrupted
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
-from remotemedia.items import is_async_iterable, iterate
+from remotemedia.items import is_array, is_async_iterable, iterate
 from remotemedia.limits import overrun
 from remotemedia.result import ExecutionStatus
 from remotemedia.returns import async_series, emitted_many, lazy_error, series
+
+cdef Py_ssize_t STRETCH = 1 << 17  # elements of an array between two looks at signals
 
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
@@ -123,6 +127,8 @@ cdef class Run(OverlapState):
         cdef Step* measured = NULL     # LIMITED: the step at which `began` is this moment
         cdef int64_t began = 0
         cdef int64_t ended
+        cdef Lane* lane
+        cdef double value
         self.carried = None
         if self.timed and self.pending is not None and self.timing_at >= 0:  # a call goes on that was suspended
             steps[self.timing_at].times.call_ns += read_clock(clock) - self.timed_since
@@ -144,6 +150,21 @@ cdef class Run(OverlapState):
                         if op >= COPY and op != OFFLOAD and op != OFFLOAD_MANY:  # these are timed where they are made
                             timing = steps + call_at[step.node]
                         then = now
+
+                    if op == LANE:
+                        lane = self.lanes.lanes + step.arg
+                        if PyFloat_CheckExact(item):
+                            value = PyFloat_AS_DOUBLE(item)
+                            status = through_lane(lane, &value)
+                            if status >= 0:
+                                item = None
+                                step = steps + lane.ops[status].step.skip
+                            else:
+                                if lane.changes:
+                                    item = PyFloat_FromDouble(value)
+                                step = steps + lane.end
+                            continue
+                        op = lane.op
 
                     if op == PASS:
                         step.passed += 1
@@ -197,6 +218,8 @@ cdef class Run(OverlapState):
                                 self.yielded = None  # a turn for the other tasks of the loop
                                 return self.suspend(step, timing, then, None)
                         if self.feed == FEED_LIST:
+                            if self.whole_lane and not self.streaming:
+                                self.floats_through_lane(results)
                             if self.cursor_at >= PySequence_Fast_GET_SIZE(self.source):
                                 if self.windows is None:
                                     stop_clock(timing, then, clock)
@@ -206,6 +229,10 @@ cdef class Run(OverlapState):
                                 continue
                             item = <object> PySequence_Fast_GET_ITEM(self.source, self.cursor_at)
                             self.cursor_at += 1
+                        elif self.feed == FEED_ARRAY:
+                            if not self.array_through_lane():
+                                return 0
+                            continue
                         elif self.feed == FEED_ASYNC:
                             item = None
                             status = self.draw(self.source, -1)
@@ -540,6 +567,38 @@ cdef class Run(OverlapState):
                 if self.closing:  # of what the failed call left open
                     return self.suspend(step, NULL, 0, None)
 
+    cdef int floats_through_lane(self, list results) except -1:
+        """Send items of the input list through the whole program, as long as they are floats."""
+        cdef Lane* lane = self.lanes.lanes
+        cdef Py_ssize_t at = self.cursor_at
+        cdef Py_ssize_t began = at
+        cdef Py_ssize_t most = at + self.budget  # of which FETCH took one
+        cdef PyObject* item
+        cdef double value
+        while at < PySequence_Fast_GET_SIZE(self.source) and at < most:
+            item = PySequence_Fast_GET_ITEM(self.source, at)
+            if not PyFloat_CheckExact(<object> item):
+                break
+            at += 1
+            value = PyFloat_AS_DOUBLE(<object> item)
+            if through_lane(lane, &value) < 0:
+                results.append(PyFloat_FromDouble(value) if lane.changes else <object> item)
+        self.cursor_at = at
+        self.budget -= at - began
+        self.fed += at - began
+        self.index = self.fed
+        self.items_in += at - began
+        return 0
+
+    cdef int array_through_lane(self) except -1:
+        """Send some more of the input array through; False at its end."""
+        cdef Py_ssize_t count = self.lanes.through_array(STRETCH)
+        self.fed += count
+        self.index = self.fed
+        self.items_in += count
+        self.budget = 0  # look at signals
+        return count > 0
+
     cdef int drop_all(self) except -1:
         """Drop every pass on its way: `advance` goes on with it; SUSPENDED where that waits."""
         if self.closing:
@@ -704,7 +763,11 @@ cdef class Run(OverlapState):
             return 0
         self.stage = STAGE_ITEMS
         self.pc = 0 if self.windows is None else self.plan.schedule_at
-        if type(items) is list or type(items) is tuple:
+        if self.lanes is not None:
+            self.lanes.values = None
+        if self.whole_lane and not streaming and is_array(items) and self.lanes.start(items):
+            self.feed = FEED_ARRAY
+        elif type(items) is list or type(items) is tuple:
             self.feed = FEED_LIST
             self.source = items
             self.cursor_at = 0

@@ -45,6 +45,7 @@ cdef enum Op:
     COUNT            # a Counter
     NATIVE           # process_item of an extension type, through the C virtual table
     CALL             # a Python callable, by vectorcall
+    LANE             # lane `arg` of the run, if the item is a float; else what the step was (`lanes`)
     LIMITED          # NATIVE (if there is a `native`) or CALL, with a limit on its time
     ACALL            # as CALL; what it gives is awaited
     OFFLOAD          # as CALL, beside the rest of the run: the pass waits at cut `arg`
@@ -137,6 +138,7 @@ cdef class Plan:
     cdef list limits                      # [n] None, or limit_of each phase that has one; None if no node has any
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
+    cdef list spans                       # (first, last) step of nodes side by side that may share a lane: see `lanes`
 
     # where calls overlap: see `cuts`
     cdef bint is_cut

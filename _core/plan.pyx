@@ -32,6 +32,9 @@ from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
+cdef set LANE_KINDS = {
+    _nodes.PassThrough, _nodes.Counter, _nodes.Multiply, _nodes.Add, _nodes.Calculator, _nodes.Threshold,
+}
 cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
@@ -382,6 +385,25 @@ cdef int async_bits(object traits) except -1:
     return bits
 
 
+cdef list find_spans(Plan plan, list nodes):
+    """Where nodes that may share a lane stand side by side, whatever their params: (first step, last step)."""
+    cdef list spans = []
+    cdef int p
+    cdef int first = -1
+    cdef bint computes = False
+    for p in range(plan.step_count):
+        if plan.steps[p].op in (PASS, COUNT, NATIVE) and type(nodes[plan.steps[p].node]) in LANE_KINDS:
+            if first < 0:
+                first = p
+            computes = computes or plan.steps[p].op == NATIVE
+            continue
+        if computes:
+            spans.append((first, p - 1))
+        first = -1
+        computes = False
+    return spans
+
+
 cdef bint is_native(object node) except -1:
     """Whether the engine may call ``process_item`` in place of ``process``."""
     if not isinstance(node, NativeNode):
@@ -597,6 +619,7 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
         plan.limits = [limits_of(spec) for spec in spec_list]
     layout.link_scopes()
     layout.write()
+    plan.spans = find_spans(plan, nodes)
     plan.gather_count = layout.gathers
     plan.slot_count = m
     if layout.overlaps:

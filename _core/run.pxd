@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from remotemedia._core.counts cimport Counts
 from remotemedia._core.histogram cimport Times
+from remotemedia._core.lanes cimport Lanes
 from remotemedia._core.node cimport Claims
 from remotemedia._core.plan cimport Plan, Step
 from remotemedia._core.window cimport Bell, Window
@@ -18,6 +19,7 @@ cdef enum Feed:
     # where the next pass comes from
     FEED_LIST        # `source` is a list or tuple
     FEED_ITERATOR    # `source` is an iterator
+    FEED_ARRAY       # `lanes` has an array, which goes through in blocks
     FEED_ASYNC       # `source` is an async iterator
     FEED_NONE        # one pass that begins below a node (flushed and produced items); FETCH ends it
 
@@ -60,6 +62,9 @@ cdef class RunState:
     cdef int* branch_at           # [gathers] branch that a merge is taking from
     cdef list iterators           # [n] calls of many-nodes in progress
     cdef list inputs              # [n] what those calls were given
+
+    cdef Lanes lanes              # None where no nodes share one
+    cdef bint whole_lane          # the whole program is one
 
     cdef int pc                   # step to go on with
     cdef object carried           # the item to go on with
@@ -146,6 +151,7 @@ cdef class RunState:
     cdef int close_call(self, int u) except -1
     cdef int begin_outputs(self) except -1
     cdef int bind(self) except -1
+    cdef int bind_lanes(self) except -1
     cdef object with_limit(self, int u, str phase, object method)
     cdef int bind_window(self, int u, Window window) except -1
     cdef int begin_call(self) except -1

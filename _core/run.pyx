@@ -29,9 +29,10 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, count_call, fold, make_timings
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native, native_t,
 )
+from remotemedia._core.lanes cimport Lanes
 from remotemedia._core.window cimport Window
 
 from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, bounded_repr, detach, settle
@@ -240,6 +241,21 @@ cdef class RunState:
             step.call = <call_t> PyVectorcall_Function(step.function)
             if step.call is NULL:
                 step.call = <call_t> PyObject_Vectorcall
+        if self.plan.spans and not self.timed:
+            self.bind_lanes()
+        return 0
+
+    cdef int bind_lanes(self) except -1:
+        """Let nodes share lanes, now that their operands are known."""
+        cdef int last = self.plan.spans[0][1]
+        cdef Step* sink = self.steps + last + 1
+        cdef bint whole = (
+            self.plan.spans[0][0] == 1 and sink.op == EMIT and sink.arg < 0 and self.plan.step_count == last + 3
+            and self.plan.one_source and self.plan.one_sink and len(self.plan.output_ids) == 1 and self.windows is None
+        )
+        self.lanes = Lanes.__new__(Lanes)
+        self.lanes.bind(self.steps, self.plan.spans, self.nodes, last + 1 if whole else -1)
+        self.whole_lane = self.lanes.is_whole
         return 0
 
     cdef object with_limit(self, int u, str phase, object method):
@@ -801,19 +817,24 @@ cdef class RunState:
         cdef Counts counts = self.snapshot()
         cdef dict outputs = {}
         cdef Py_ssize_t i
+        lane = None
         if self.results is None:
             self.begin_outputs()
         if self.has_before:
             counts.subtract(self.before)
             if self.timed:
                 self.add_times(counts, False)
-        if self.outputs is None:
+        if self.lanes is not None and self.lanes.values is not None:
+            lane = self.lanes.take_arrays()
+            outputs[self.plan.output_ids[0]] = None
+            self.results = None
+        elif self.outputs is None:
             outputs[self.plan.output_ids[0]] = self.results
         else:
             for i in range(len(self.outputs)):
                 outputs[self.plan.output_ids[i]] = self.outputs[i]
         return ExecutionResult(
-            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph
+            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph, lane
         )
 
     def metrics(self):

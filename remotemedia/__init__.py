@@ -31,6 +31,7 @@ _HOMES = {
         "PoolTimeoutError",
         "RegistryError",
         "RemoteMediaError",
+        "ResultArrayError",
         "SessionBusyError",
         "SessionClosedError",
     ),
@@ -73,6 +74,7 @@ __all__ = [
     "QueueFullError",
     "RegistryError",
     "RemoteMediaError",
+    "ResultArrayError",
     "Session",
     "SessionBusyError",
     "SessionClosedError",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         QueueFullError,
         RegistryError,
         RemoteMediaError,
+        ResultArrayError,
         SessionBusyError,
         SessionClosedError,
     )

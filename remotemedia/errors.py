@@ -129,6 +129,10 @@ class NodeTimeoutError(RemoteMediaError, TimeoutError):
     """A call of a node took longer than its ``timeout_ms``; the ``__cause__`` of a `NodeError`."""
 
 
+class ResultArrayError(RemoteMediaError, ValueError):
+    """The results of a run are no array, or nobody kept which items they came from."""
+
+
 class DeadlineError(RemoteMediaError, TimeoutError):
     """A run was not over by its ``run.deadline_ms``."""
 

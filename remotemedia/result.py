@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import enum
 import html
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from remotemedia.errors import InputError, NodeError
+from remotemedia.errors import InputError, NodeError, ResultArrayError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from remotemedia.arrays import LaneArray
 
 
 class ExecutionStatus(enum.Enum):
@@ -36,10 +41,6 @@ class ExecutionResult(msgspec.Struct, eq=False):
     ----------
     status : ExecutionStatus
         How it ended.
-    results : list
-        What the sinks emitted, in order; flushed items last.
-    outputs : dict of str to list
-        The same by sink id, and the outputs of ``is_output_node`` nodes. With one sink its list is `results` itself.
     errors : list of NodeError or InputError
         What failed, under ``error_policy="collect"``, in the order of R34.
     engine : str
@@ -47,12 +48,63 @@ class ExecutionResult(msgspec.Struct, eq=False):
     """
 
     status: ExecutionStatus
-    results: list[Any]
-    outputs: dict[str, list[Any]]
+    _results: list[Any] | None
+    _outputs: dict[str, list[Any]]
     errors: list[NodeError | InputError]
     engine: str
     _metrics: Summary | dict[str, Any]
     _graph: Summary | dict[str, Any]
+    _lane: LaneArray | None = None
+
+    @property
+    def results(self) -> list[Any]:
+        """What the sinks emitted, in order; flushed items last. Made when first asked for, where it is an `array`."""
+        if self._results is None:
+            assert self._lane is not None
+            self._results = self._lane.to_list()
+            self._outputs = dict.fromkeys(self._outputs, self._results)
+        return self._results
+
+    @property
+    def outputs(self) -> dict[str, list[Any]]:
+        """The same by sink id, and the outputs of ``is_output_node`` nodes; with one sink its list is `results`."""
+        if self._results is None:
+            assert self.results is not None
+        return self._outputs
+
+    @property
+    def array(self) -> np.ndarray[Any, Any]:
+        """The results as an array: of float64, int64 or bool, where they are all floats, integers or bools.
+
+        Where an array went through the pipeline in blocks this is what came out, without a copy.
+
+        Raises
+        ------
+        ResultArrayError
+            They are of several types, of another one, or too large for int64.
+        """
+        return as_array(self.results) if self._lane is None else self._lane.values
+
+    @property
+    def indices(self) -> np.ndarray[Any, Any]:
+        """For each element of `array` the index of the input item that it came from, int64.
+
+        Raises
+        ------
+        ResultArrayError
+            The input was no array that went through the pipeline in blocks, so it was not kept.
+        """
+        if self._lane is None:
+            raise ResultArrayError(
+                "which item a result came from is kept only where an array of floats goes through a chain of nodes "
+                "that all have lanes"
+            )
+        return self._lane.indices()
+
+    @property
+    def count(self) -> int:
+        """How many results there are."""
+        return len(self._results if self._results is not None else self._lane or ())
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -81,14 +133,14 @@ class ExecutionResult(msgspec.Struct, eq=False):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # counts and graph as the plain dicts: what the compiled engine keeps in their place is its own memory
-        kept = self.status, self.results, self.outputs, self.errors, self.engine, self.metrics, self.graph_info
-        return type(self), kept
+        kept = self.status, self._results, self._outputs, self.errors, self.engine, self.metrics, self.graph_info
+        return type(self), (*kept, self._lane)
 
     def __repr__(self) -> str:
         metrics = self.metrics
         parts = [
             self.status.value,
-            f"{metrics['items_in']} items in, {len(self.results)} out",
+            f"{metrics['items_in']} items in, {self.count} out",
             f"{len(self.errors)} errors" if self.errors else "",
             f"{len(metrics['nodes'])} nodes",
             f"{metrics['duration_ns'] / 1e6:.3f} ms",
@@ -116,3 +168,23 @@ def flat(counts: dict[str, Any]) -> dict[str, int]:
     row = dict(counts)
     processing = row.pop("processing", {})
     return row | {name: processing[name] for name in ("p50_ns", "p95_ns", "p99_ns", "max_ns") if processing}
+
+
+def as_array(results: list[Any]) -> np.ndarray[Any, Any]:
+    """Return results that are all floats, all integers or all bools as an array; `ResultArrayError` says why not."""
+    import numpy as np
+
+    kinds = {type(item) for item in results}
+    if kinds <= {float}:
+        return np.array(results, np.float64)
+    if len(kinds) > 1:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ResultArrayError(f"the results are of several types ({names}), so they are no array")
+    if kinds == {bool}:
+        return np.array(results, np.bool_)
+    if kinds != {int}:
+        raise ResultArrayError(f"the results are of type {kinds.pop().__name__}, not floats, integers or bools")
+    try:
+        return np.array(results, np.int64)
+    except OverflowError:
+        raise ResultArrayError("an integer among the results is too large for int64") from None

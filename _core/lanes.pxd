@@ -1,0 +1,81 @@
+# Lanes: neighbouring nodes that compute with floats, run as one step on a C double.
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint16_t
+
+from remotemedia._core.plan cimport Step
+
+
+cdef enum LaneCode:
+    LANE_PASS, LANE_COUNT, LANE_ADD, LANE_SUBTRACT, LANE_MULTIPLY, LANE_DIVIDE, LANE_MODULO, LANE_AT_LEAST
+
+
+cdef struct LaneOp:
+    int code
+    double value                  # the operand, or the threshold
+    int64_t* seen                 # LANE_COUNT: the node's own count
+    Step* step                    # of the node, for its counts and where to go on when it filters
+
+
+cdef struct Lane:
+    LaneOp* ops
+    int count
+    int end                       # step behind the last node
+    int op                        # what the first step was: for items that are no float
+    bint changes                  # an op computes; else items are handed on as they are
+
+
+cdef enum:
+    BLOCK = 2048                  # elements of an array that go through all ops at a time
+
+
+cdef class Lanes:
+    # of one run; owns the ops
+    cdef Lane* lanes
+    cdef LaneOp* ops
+    cdef int count
+    cdef bint is_whole            # the program is one lane between the input and the only sink
+
+    cdef int bind(self, Step* steps, list spans, list nodes, int sink) except -1
+    cdef bint start(self, object array) except -1
+    cdef Py_ssize_t through_array(self, Py_ssize_t most) except -1
+    cdef object take_arrays(self)
+
+    # an array on its way
+    cdef object array             # what is left of it in blocks, as doubles
+    cdef object values            # what comes out
+    cdef object offsets           # of each value, in its block; None if nothing filters
+    cdef object kept              # values of each block
+    cdef Py_ssize_t at            # elements taken
+    cdef Py_ssize_t out           # values that came out
+
+
+cdef inline int through_lane(Lane* lane, double* value) noexcept nogil:
+    """Send a value through; return the op that filtered it, or -1."""
+    cdef LaneOp* op = lane.ops
+    cdef LaneOp* end = op + lane.count
+    cdef double x = value[0]
+    while op < end:
+        if op.code == LANE_MULTIPLY:
+            x = x * op.value
+        elif op.code == LANE_AT_LEAST:
+            if not x >= op.value:
+                op.step.filtered += 1
+                return <int> (op - lane.ops)
+        elif op.code == LANE_ADD:
+            x = x + op.value
+        elif op.code == LANE_SUBTRACT:
+            x = x - op.value
+        elif op.code == LANE_DIVIDE:
+            x = x / op.value
+        elif op.code == LANE_MODULO:
+            x = modulo(x, op.value)
+        elif op.code == LANE_COUNT:
+            op.seen[0] += 1
+        op.step.passed += 1
+        op += 1
+    value[0] = x
+    return -1
+
+
+cdef double modulo(double x, double y) noexcept nogil

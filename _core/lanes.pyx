@@ -1,0 +1,276 @@
+"""Lanes: what neighbouring built-in nodes compute with floats is done on a C double, which is boxed once at the end.
+
+The plan notes where nodes stand side by side that may have a lane (`spans`); a run that was initialized, and so knows
+the operands, puts LANE in place of the first call of each. An item that is no float goes through the calls themselves,
+which are all still there: what comes out never depends on the lane. So a lane holds only what is bit for bit the same
+as in Python: no op that can raise for a float (a division by zero is refused as an operand), no operand that is not
+exactly a double.
+
+Where the whole program is one lane, arrays go through it in blocks that stay in the first-level cache, all nodes after
+each other, without the GIL. Filters compact the block.
+"""
+
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from libc.math cimport copysign, fmod
+from libc.stdint cimport int32_t
+
+from remotemedia._core.nodes cimport (
+    ADD, DIVIDE, MODULO, POWER, SUBTRACT, Arithmetic, Counter, PassThrough, Threshold,
+)
+from remotemedia._core.plan cimport LANE
+
+cdef int64_t EXACT = 1 << 53  # every integer up to it is a double
+
+cdef extern from *:
+    """
+    #if defined(__GNUC__) && !defined(__clang__)
+    #define REMOTEMEDIA_VECTOR __attribute__((optimize("O3,fp-contract=off")))
+    #else
+    #define REMOTEMEDIA_VECTOR
+    #endif
+    #if defined(__clang__) || defined(_MSC_VER)
+    #pragma STDC FP_CONTRACT OFF
+    #endif
+
+    #define REMOTEMEDIA_KERNEL(name, expression) \\
+        REMOTEMEDIA_VECTOR static void name(double *to, const double *from, Py_ssize_t n, double c) { \\
+            Py_ssize_t i; \\
+            if (to == from) for (i = 0; i < n; i++) { double x = to[i]; to[i] = expression; } \\
+            else { double *restrict out = to; const double *restrict in = from; \\
+                for (i = 0; i < n; i++) { double x = in[i]; out[i] = expression; } } \\
+        }
+    REMOTEMEDIA_KERNEL(remotemedia_add, x + c)
+    REMOTEMEDIA_KERNEL(remotemedia_subtract, x - c)
+    REMOTEMEDIA_KERNEL(remotemedia_multiply, x * c)
+    REMOTEMEDIA_KERNEL(remotemedia_divide, x / c)
+
+    /* Keep what is at least c, in place or not, with where it was: no branch, since what is kept is random. */
+    REMOTEMEDIA_VECTOR static Py_ssize_t remotemedia_at_least(
+        double *to, const double *from, uint16_t *places, int placed, Py_ssize_t n, double c
+    ) {
+        Py_ssize_t i, kept = 0;
+        if (placed)
+            for (i = 0; i < n; i++) {
+                double x = from[i];
+                to[kept] = x;
+                places[kept] = places[i];
+                kept += x >= c;
+            }
+        else
+            for (i = 0; i < n; i++) {
+                double x = from[i];
+                to[kept] = x;
+                places[kept] = (uint16_t) i;
+                kept += x >= c;
+            }
+        return kept;
+    }
+    """
+    void add_all "remotemedia_add"(double* to, const double* items, Py_ssize_t n, double c) noexcept nogil
+    void subtract_all "remotemedia_subtract"(double* to, const double* items, Py_ssize_t n, double c) noexcept nogil
+    void multiply_all "remotemedia_multiply"(double* to, const double* items, Py_ssize_t n, double c) noexcept nogil
+    void divide_all "remotemedia_divide"(double* to, const double* items, Py_ssize_t n, double c) noexcept nogil
+    Py_ssize_t keep_at_least "remotemedia_at_least"(
+        double* to, const double* items, uint16_t* places, bint placed, Py_ssize_t n, double c
+    ) noexcept nogil
+
+
+cdef double modulo(double x, double y) noexcept nogil:
+    """The remainder with the sign of `y`, as Python's ``%`` has it."""
+    cdef double rest = fmod(x, y)
+    if rest:
+        if (y < 0) != (rest < 0):
+            rest += y
+        return rest
+    return copysign(0.0, y)
+
+
+cdef bint as_double(object operand, double* value) except -1:
+    """Whether an operand is exactly a double."""
+    if PyFloat_CheckExact(operand):
+        value[0] = PyFloat_AS_DOUBLE(operand)
+        return True
+    if PyLong_CheckExact(operand) and -EXACT <= operand <= EXACT:
+        value[0] = <double> operand
+        return True
+    return False
+
+
+cdef bint read_op(LaneOp* op, object node) except -1:
+    """Fill in what a node does in a lane; False if it can be in none."""
+    if type(node) is PassThrough:
+        op.code = LANE_PASS
+        return True
+    if type(node) is Counter:
+        op.code = LANE_COUNT
+        op.seen = &(<Counter> node).count
+        return True
+    if type(node) is Threshold:
+        op.code = LANE_AT_LEAST
+        return (<Threshold> node).key is None and as_double((<Threshold> node).threshold, &op.value)
+    cdef Arithmetic given = node
+    if not as_double(given.operand, &op.value) or given.operation == POWER:
+        return False
+    if given.operation == DIVIDE or given.operation == MODULO:
+        op.code = LANE_DIVIDE if given.operation == DIVIDE else LANE_MODULO
+        return op.value != 0
+    op.code = LANE_ADD if given.operation == ADD else LANE_SUBTRACT if given.operation == SUBTRACT else LANE_MULTIPLY
+    return True
+
+
+cdef class Lanes:
+    """The lanes of a run. Made by the run."""
+
+    def __init__(self):
+        raise TypeError("made by a run")
+
+    def __dealloc__(self):
+        PyMem_Free(self.lanes)
+        PyMem_Free(self.ops)
+
+    cdef int bind(self, Step* steps, list spans, list nodes, int sink) except -1:
+        """Make the lanes of a run out of its steps; `sink` is the only EMIT if the results are all, else -1."""
+        cdef int first, last, p
+        cdef int total = sum([last - first + 1 for first, last in spans])
+        cdef LaneOp* op
+        cdef Lane* lane
+        self.ops = <LaneOp*> PyMem_Calloc(total, sizeof(LaneOp))
+        self.lanes = <Lane*> PyMem_Calloc(total, sizeof(Lane))
+        if self.ops is NULL or self.lanes is NULL:
+            raise MemoryError
+        op = self.ops
+        for first, last in spans:
+            lane = NULL
+            for p in range(first, last + 1):
+                op.step = steps + p
+                if not read_op(op, nodes[steps[p].node]):
+                    lane = NULL
+                    continue
+                if lane is NULL:
+                    if op.code == LANE_PASS or op.code == LANE_COUNT:  # saves nothing at the head
+                        if not (p == 1 and sink > 0):
+                            continue
+                    lane = self.lanes + self.count
+                    self.count += 1
+                    lane.ops = op
+                    lane.op = op.step.op
+                    op.step.op = LANE
+                    op.step.arg = self.count - 1
+                lane.count += 1
+                lane.end = p + 1
+                lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_MODULO
+                op += 1
+        self.is_whole = self.count == 1 and self.lanes[0].ops[0].step == steps + 1 and self.lanes[0].end == sink
+        return 0
+
+    # --- arrays ----------------------------------------------------------------------------------------------------------
+
+    cdef bint start(self, object array) except -1:
+        """Begin to send an array through; False if it has to go item by item."""
+        cdef Lane* lane = self.lanes
+        cdef int i
+        cdef bint filters = False
+        if array.ndim != 1 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
+            return False
+        if type(array).__name__ != "ndarray":  # a subclass may give other elements: masked ones
+            return False
+        import numpy
+
+        for i in range(lane.count):
+            filters = filters or lane.ops[i].code == LANE_AT_LEAST
+        self.array = array
+        self.values = numpy.empty(len(array), numpy.float64)
+        self.offsets = numpy.empty(len(array), numpy.uint16) if filters else None
+        self.kept = numpy.zeros((len(array) + BLOCK - 1) // BLOCK, numpy.int32) if filters else None
+        self.at = self.out = 0
+        return True
+
+    cdef Py_ssize_t through_array(self, Py_ssize_t most) except -1:
+        """Send up to so many more elements through; return how many there were."""
+        cdef Py_ssize_t count = min(most // BLOCK * BLOCK, len(self.array) - self.at)
+        cdef const double[::1] given
+        cdef double[::1] values
+        cdef uint16_t[::1] offsets
+        cdef int32_t[::1] kept
+        cdef Py_ssize_t start
+        cdef Py_ssize_t n
+        cdef Py_ssize_t survive
+        cdef uint16_t* places = NULL
+        if count <= 0:
+            return 0
+        part = self.array[self.at:self.at + count]
+        if part.dtype != "=f8" or not part.flags.c_contiguous or not part.flags.aligned:
+            part = part.astype("=f8")
+        given = part
+        values = self.values
+        if self.offsets is not None:
+            offsets = self.offsets
+            kept = self.kept
+        with nogil:
+            start = 0
+            while start < count:
+                n = min(<Py_ssize_t> BLOCK, count - start)
+                if self.offsets is not None:
+                    places = &offsets[self.out]
+                survive = through_block(self.lanes, &values[self.out], &given[start], places, n)
+                if places is not NULL:
+                    kept[(self.at + start) // BLOCK] = <int32_t> survive
+                self.out += survive
+                start += n
+        self.at += count
+        return count
+
+    cdef object take_arrays(self):
+        """What came out so far, and let go of it."""
+        from remotemedia.arrays import LaneArray
+
+        made = LaneArray(
+            self.values[:self.out], None if self.offsets is None else self.offsets[:self.out], self.kept, BLOCK
+        )
+        self.array = self.values = self.offsets = self.kept = None
+        return made
+
+
+cdef Py_ssize_t through_block(
+    Lane* lane, double* to, const double* items, uint16_t* places, Py_ssize_t n
+) noexcept nogil:
+    """Send a block through, into `to`; return how many elements are left."""
+    cdef LaneOp* op = lane.ops
+    cdef LaneOp* end = op + lane.count
+    cdef const double* source = items
+    cdef bint placed = False
+    cdef Py_ssize_t left
+    cdef Py_ssize_t i
+    while op < end:
+        if op.code == LANE_MULTIPLY:
+            multiply_all(to, source, n, op.value)
+            source = to
+        elif op.code == LANE_AT_LEAST:
+            left = keep_at_least(to, source, places, placed, n, op.value)
+            op.step.filtered += n - left
+            n = left
+            placed = True
+            source = to
+        elif op.code == LANE_ADD:
+            add_all(to, source, n, op.value)
+            source = to
+        elif op.code == LANE_SUBTRACT:
+            subtract_all(to, source, n, op.value)
+            source = to
+        elif op.code == LANE_DIVIDE:
+            divide_all(to, source, n, op.value)
+            source = to
+        elif op.code == LANE_MODULO:
+            for i in range(n):
+                to[i] = modulo(source[i], op.value)
+            source = to
+        elif op.code == LANE_COUNT:
+            op.seen[0] += n
+        op.step.passed += n
+        op += 1
+    if source == items:
+        for i in range(n):
+            to[i] = items[i]
+    return n
