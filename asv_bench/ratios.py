@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import arrays
 import comparators as plain
 import live
 import memory
@@ -252,6 +253,18 @@ def live_rows() -> list[Row]:
     ]
 
 
+def lane_rows() -> list[Row]:
+    whole, chunks, ten = arrays.blocks()
+    return [
+        Row(
+            "doubled, half dropped, 1 added, in built-ins, 100 000 floats ÷ comprehension", arrays.scalars(), 0.6, 0.45
+        ),
+        Row("  an array of 10⁷ ÷ NumPy", whole, 0.45, 0.25),
+        Row("  the same ÷ NumPy in chunks of 64k", chunks, 0.55, 0.3),
+        Row("ten Multiply, an array of 10⁷ ÷ ten multiplications in NumPy", ten, 0.35, 0.2),
+    ]
+
+
 def memory_rows() -> list[Row]:
     items = integers(1_000_000)
     run = executor("cython").execute_with_input
@@ -304,6 +317,7 @@ SECTIONS = (
     join_rows,
     time_rows,
     live_rows,
+    lane_rows,
     manifest_rows,
     memory_rows,
     import_rows,

@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "asv_bench"))
 
+import arrays
 import comparators as plain
 import cython_node
 import live
@@ -144,6 +145,11 @@ def test_time_of_a_manifest_of_a_thousand_nodes(benchmark):
 @pytest.mark.parametrize("measure", [live.never_suspending, live.streams, live.hop, live.pooled])
 def test_what_waits_and_overlaps_gives_what_plain_python_gives(measure):
     assert measure(rounds=1)  # it compares the results, before it times
+
+
+def test_lanes_give_what_comprehensions_and_numpy_give():
+    assert arrays.scalars(rounds=1, count=5000)
+    assert all(arrays.blocks(rounds=1, count=200_000))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
