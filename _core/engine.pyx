@@ -54,8 +54,6 @@ from remotemedia.limits import overrun
 from remotemedia.result import ExecutionStatus
 from remotemedia.returns import async_series, emitted_many, lazy_error, series
 
-cdef Py_ssize_t STRETCH = 1 << 17  # elements of an array between two looks at signals
-
 cdef extern from "Python.h":
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
     void PyList_SET_ITEM(list items, Py_ssize_t i, object stolen) noexcept
@@ -592,7 +590,7 @@ cdef class Run(OverlapState):
 
     cdef int array_through_lane(self) except -1:
         """Send some more of the input array through; False at its end."""
-        cdef Py_ssize_t count = self.lanes.through_array(STRETCH)
+        cdef Py_ssize_t count = self.lanes.through_array()
         self.fed += count
         self.index = self.fed
         self.items_in += count

@@ -23,6 +23,8 @@ cdef struct Lane:
     int end                       # step behind the last node
     int op                        # what the first step was: for items that are no float
     bint changes                  # an op computes; else items are handed on as they are
+    bint filters                  # an op drops items
+    Py_ssize_t stretch            # elements of an array that go through between two looks at signals
 
 
 cdef enum:
@@ -34,11 +36,10 @@ cdef class Lanes:
     cdef Lane* lanes
     cdef LaneOp* ops
     cdef int count
-    cdef bint is_whole            # the program is one lane between the input and the only sink
 
-    cdef int bind(self, Step* steps, list spans, list nodes, int sink) except -1
+    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole) except -1
     cdef bint start(self, object array) except -1
-    cdef Py_ssize_t through_array(self, Py_ssize_t most) except -1
+    cdef Py_ssize_t through_array(self) except -1
     cdef object take_arrays(self)
 
     # an array on its way

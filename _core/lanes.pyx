@@ -22,6 +22,8 @@ from remotemedia._core.nodes cimport (
 from remotemedia._core.plan cimport LANE
 
 cdef int64_t EXACT = 1 << 53  # every integer up to it is a double
+cdef Py_ssize_t STRETCH = 1 << 20  # ops on elements between two looks at signals: about a millisecond
+cdef int SLOW = 128  # what a remainder takes, in additions
 
 cdef extern from *:
     """
@@ -130,8 +132,12 @@ cdef class Lanes:
         PyMem_Free(self.lanes)
         PyMem_Free(self.ops)
 
-    cdef int bind(self, Step* steps, list spans, list nodes, int sink) except -1:
-        """Make the lanes of a run out of its steps; `sink` is the only EMIT if the results are all, else -1."""
+    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole) except -1:
+        """Make the lanes of a run out of its steps.
+
+        `whole` is whether the one span is the whole program between the input and its only sink; return whether it
+        became one lane.
+        """
         cdef int first, last, p
         cdef int total = sum([last - first + 1 for first, last in spans])
         cdef LaneOp* op
@@ -150,7 +156,7 @@ cdef class Lanes:
                     continue
                 if lane is NULL:
                     if op.code == LANE_PASS or op.code == LANE_COUNT:  # saves nothing at the head
-                        if not (p == 1 and sink > 0):
+                        if not (p == 1 and whole):
                             continue
                     lane = self.lanes + self.count
                     self.count += 1
@@ -161,25 +167,24 @@ cdef class Lanes:
                 lane.count += 1
                 lane.end = p + 1
                 lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_MODULO
+                lane.filters = lane.filters or op.code == LANE_AT_LEAST
+                lane.stretch += SLOW if op.code == LANE_MODULO else 1
                 op += 1
-        self.is_whole = self.count == 1 and self.lanes[0].ops[0].step == steps + 1 and self.lanes[0].end == sink
-        return 0
+        for p in range(self.count):  # the ops' weights so far
+            self.lanes[p].stretch = max(STRETCH // self.lanes[p].stretch // BLOCK, <Py_ssize_t> 1) * BLOCK
+        return whole and self.count == 1 and self.lanes[0].count == spans[0][1] - spans[0][0] + 1
 
     # --- arrays ----------------------------------------------------------------------------------------------------------
 
     cdef bint start(self, object array) except -1:
         """Begin to send an array through; False if it has to go item by item."""
-        cdef Lane* lane = self.lanes
-        cdef int i
-        cdef bint filters = False
+        cdef bint filters = self.lanes.filters
         if array.ndim != 1 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
             return False
         if type(array).__name__ != "ndarray":  # a subclass may give other elements: masked ones
             return False
         import numpy
 
-        for i in range(lane.count):
-            filters = filters or lane.ops[i].code == LANE_AT_LEAST
         self.array = array
         self.values = numpy.empty(len(array), numpy.float64)
         self.offsets = numpy.empty(len(array), numpy.uint16) if filters else None
@@ -187,9 +192,9 @@ cdef class Lanes:
         self.at = self.out = 0
         return True
 
-    cdef Py_ssize_t through_array(self, Py_ssize_t most) except -1:
-        """Send up to so many more elements through; return how many there were."""
-        cdef Py_ssize_t count = min(most // BLOCK * BLOCK, len(self.array) - self.at)
+    cdef Py_ssize_t through_array(self) except -1:
+        """Send some more elements through; return how many there were."""
+        cdef Py_ssize_t count = min(self.lanes.stretch, <Py_ssize_t> len(self.array) - self.at)
         cdef const double[::1] given
         cdef double[::1] values
         cdef uint16_t[::1] offsets

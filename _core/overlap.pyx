@@ -151,6 +151,7 @@ cdef class OverlapState(RunState):
         return False
 
     cdef bint is_before_call(self, Step* step) noexcept:
+        """The same where calls overlap: an item that meets a full queue did not come to its call, either."""
         if step.op == OFFLOAD or step.op == OFFLOAD_MANY:
             return self.part != step.arg  # else it landed
         return step.op == COPY
@@ -738,6 +739,8 @@ cdef class OverlapState(RunState):
             self.take_back()
             if self.close_pending() == SUSPENDED:
                 return SUSPENDED
+        if self.crew is not None:
+            self.crew.close()
         for window in self.windows:
             window.close()
             if window.crew is None:

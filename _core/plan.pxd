@@ -139,6 +139,7 @@ cdef class Plan:
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
     cdef list spans                       # (first, last) step of nodes side by side that may share a lane: see `lanes`
+    cdef bint whole_span                  # one of them is the whole program, between the input and the only sink
 
     # where calls overlap: see `cuts`
     cdef bint is_cut

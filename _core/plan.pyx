@@ -620,6 +620,10 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     layout.link_scopes()
     layout.write()
     plan.spans = find_spans(plan, nodes)
+    plan.whole_span = (
+        plan.spans == [(1, plan.step_count - 3)] and plan.steps[plan.step_count - 2].op == EMIT
+        and plan.one_source and plan.one_sink and len(plan.output_ids) == 1
+    )
     plan.gather_count = layout.gathers
     plan.slot_count = m
     if layout.overlaps:

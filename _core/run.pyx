@@ -29,7 +29,7 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, count_call, fold, make_timings
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native, native_t,
 )
 from remotemedia._core.lanes cimport Lanes
@@ -247,15 +247,8 @@ cdef class RunState:
 
     cdef int bind_lanes(self) except -1:
         """Let nodes share lanes, now that their operands are known."""
-        cdef int last = self.plan.spans[0][1]
-        cdef Step* sink = self.steps + last + 1
-        cdef bint whole = (
-            self.plan.spans[0][0] == 1 and sink.op == EMIT and sink.arg < 0 and self.plan.step_count == last + 3
-            and self.plan.one_source and self.plan.one_sink and len(self.plan.output_ids) == 1 and self.windows is None
-        )
         self.lanes = Lanes.__new__(Lanes)
-        self.lanes.bind(self.steps, self.plan.spans, self.nodes, last + 1 if whole else -1)
-        self.whole_lane = self.lanes.is_whole
+        self.whole_lane = self.lanes.bind(self.steps, self.plan.spans, self.nodes, self.plan.whole_span)
         return 0
 
     cdef object with_limit(self, int u, str phase, object method):

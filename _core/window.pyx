@@ -20,11 +20,12 @@ from remotemedia._core.capi cimport (
 )
 
 from remotemedia.limits import left_behind
+from remotemedia.pauses import SLICE_S
 from remotemedia.returns import lazy_error
 
 # What needs asyncio is imported where it is used: most runs have no window.
 
-cdef int64_t SLICE_NS = 50_000_000
+cdef int64_t SLICE_NS = <int64_t> (SLICE_S * 1e9)
 
 
 cdef class Frame:
@@ -180,8 +181,6 @@ cdef class Window:
     cdef int close(self) except -1:
         """Begin no more calls."""
         self.closed = True
-        if self.crew is not None:
-            self.crew.close()
         return 0
 
     cdef int forget(self) except -1:

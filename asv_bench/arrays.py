@@ -5,47 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from live import in_turn, median_ratio
-from scenarios import executor, manifest
+from scenarios import BOUND, SEED, chain, executor, floats
 
 import remotemedia as rm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FACTOR, BOUND_AT, STEP = 2.0, 1.0, 1.0
+FACTOR, STEP = 2.0, 1.0
+FACTORS = [1.0 + i / 10 for i in range(10)]
 COUNT = 10_000_000
 CHUNK = 65_536
 
 
-def numeric(*nodes: tuple[str, dict[str, Any]]) -> rm.Manifest:
-    """Return the manifest of a chain of nodes, given as node type and params."""
-    specs = [{"id": f"n{i}", "node_type": kind, "params": params} for i, (kind, params) in enumerate(nodes)]
-    return rm.Manifest.from_dict(manifest(specs, [(f"n{i}", f"n{i + 1}") for i in range(len(nodes) - 1)]))
-
-
 def filtering() -> rm.Manifest:
     """Return S3 out of built-ins: doubled, half dropped, 1 added."""
-    return numeric(
-        ("Multiply", {"multiplier": FACTOR}), ("Threshold", {"threshold": BOUND_AT}), ("Add", {"operand": STEP})
-    )
+    kinds = ("Multiply", {"multiplier": FACTOR}), ("Threshold", {"threshold": BOUND}), ("Add", {"operand": STEP})
+    return rm.Manifest.from_dict(chain(*kinds))
 
 
 def multiplying() -> rm.Manifest:
     """Return a chain of ten Multiply."""
-    return numeric(*(("Multiply", {"multiplier": 1.0 + i / 10}) for i in range(10)))
+    return rm.Manifest.from_dict(chain(*(("Multiply", {"multiplier": factor}) for factor in FACTORS)))
 
 
 def scalars(rounds: int = 25, count: int = 100_000) -> float:
     """Return S3 of built-ins over a list of floats ÷ the comprehension that does the same."""
-    import random
-
-    draw = random.Random(1).random
-    items = [draw() for _ in range(count)]
+    items = floats(count)
     tree = filtering()
     run = executor("cython").execute_with_input
 
     def by_comprehension() -> list[float]:
-        return [y + STEP for x in items if (y := x * FACTOR) >= BOUND_AT]
+        return [y + STEP for x in items if (y := x * FACTOR) >= BOUND]
 
     assert run(tree, items).results == by_comprehension()
     return median_ratio(in_turn(rounds, lambda: run(tree, items).results, by_comprehension))
@@ -55,27 +46,27 @@ def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:
     """Return, over an array: S3 ÷ NumPy, S3 ÷ NumPy in chunks, ten Multiply ÷ ten multiplications in NumPy."""
     import numpy as np
 
-    array = np.random.default_rng(1).random(count)
+    array = np.random.default_rng(SEED).random(count) * BOUND
     run = executor("cython").execute_with_input
     few, ten = filtering(), multiplying()
 
     def by_numpy() -> Any:
         y = array * FACTOR
-        y = y[y >= BOUND_AT]
+        y = y[y >= BOUND]
         return y + STEP
 
     def by_chunks() -> Any:
         parts = []
         for start in range(0, count, CHUNK):
             y = array[start : start + CHUNK] * FACTOR
-            y = y[y >= BOUND_AT]
+            y = y[y >= BOUND]
             parts.append(y + STEP)
         return np.concatenate(parts)
 
     def ten_by_numpy() -> Any:
         y = array
-        for i in range(10):
-            y = y * (1.0 + i / 10)
+        for factor in FACTORS:
+            y = y * factor
         return y
 
     def through(tree: rm.Manifest) -> Callable[[], Any]:

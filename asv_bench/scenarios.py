@@ -53,11 +53,14 @@ def manifest(nodes: Iterable[dict[str, Any]], connections: Iterable[tuple[str, s
     }
 
 
-def chain(*node_types: str) -> dict[str, Any]:
-    """Return the manifest of nodes ``n0``, ``n1``, … one behind the other."""
-    ids = [f"n{i}" for i in range(len(node_types))]
-    nodes = [{"id": node_id, "node_type": node_type} for node_id, node_type in zip(ids, node_types, strict=True)]
-    return manifest(nodes, pairwise(ids))
+def chain(*types: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the manifest of nodes ``n0``, ``n1``, … one behind the other, each a node type or one with its params."""
+    keys = [
+        {"node_type": entry} if isinstance(entry, str) else {"node_type": entry[0], "params": entry[1]}
+        for entry in types
+    ]
+    nodes = [{"id": f"n{i}"} | entry for i, entry in enumerate(keys)]
+    return manifest(nodes, pairwise(entry["id"] for entry in nodes))
 
 
 S1 = chain("PassThrough", "Echo", "PassThrough")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import warnings
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -157,7 +156,7 @@ class AsyncSessionPool:
         waiter: asyncio.Future[AsyncSession | None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
-            async with asyncio.timeout(None if timeout == math.inf else timeout) as limit:
+            async with asyncio.timeout(timeout) as limit:
                 session = await waiter
         except BaseException as error:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:

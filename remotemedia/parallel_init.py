@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from remotemedia.errors import NodeError
+from remotemedia.pauses import SLICE_S
 
 MOST_THREADS = 32
-SLICE_S = 0.05  # a signal that comes just before a wait does not break it off
 
 Failures = list[tuple[int, BaseException]]
 

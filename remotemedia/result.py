@@ -60,16 +60,14 @@ class ExecutionResult(msgspec.Struct, eq=False):
     def results(self) -> list[Any]:
         """What the sinks emitted, in order; flushed items last. Made when first asked for, where it is an `array`."""
         if self._results is None:
-            assert self._lane is not None
-            self._results = self._lane.to_list()
+            self._results = self._lane.to_list() if self._lane is not None else []
             self._outputs = dict.fromkeys(self._outputs, self._results)
         return self._results
 
     @property
     def outputs(self) -> dict[str, list[Any]]:
         """The same by sink id, and the outputs of ``is_output_node`` nodes; with one sink its list is `results`."""
-        if self._results is None:
-            assert self.results is not None
+        _ = self.results  # the list is put in here, too, when it is made
         return self._outputs
 
     @property

@@ -162,7 +162,7 @@ def attributes_of(result: ExecutionResult) -> dict[str, str | int]:
         "remotemedia.status": result.status.value,
         "remotemedia.items_in": metrics["items_in"],
         "remotemedia.refused": metrics["refused"],
-        "remotemedia.results": len(result.results),
+        "remotemedia.results": result.count,
         "remotemedia.errors": len(result.errors),
         "remotemedia.duration_ns": metrics["duration_ns"],
         "remotemedia.node_count": len(metrics["nodes"]),

@@ -5,22 +5,12 @@ import contextvars
 
 import anyio
 import pytest
-from support import ENGINES, LOOPS, MODES, Driver, await_on, node, plain
+from support import LOOPS, Driver, await_on, node, plain
 
 import remotemedia as rm
 
 LIMIT = 20  # seconds after which a test is taken to hang
 heard = contextvars.ContextVar("heard", default=0)
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request):
-    return request.param
-
-
-@pytest.fixture(params=MODES)
-def driver(request, engine):
-    return Driver(engine, request.param)
 
 
 class Fan(rm.NodeExecutor):

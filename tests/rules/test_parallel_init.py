@@ -236,7 +236,7 @@ def test_levels_are_of_the_longest_way():
     assert levels([0, 1, 2, 3], feeders.__getitem__) == [[0, 3], [1], [2]]
 
 
-def slow(kind, log):
+def slow(kind):
     """A node class whose initialize takes long: the async one waits for ever, the plain one until it is let go."""
     free = threading.Event()
 
@@ -255,7 +255,7 @@ def slow(kind, log):
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_r30_a_limit_holds_for_each_node_of_a_level(driver, log, kind):
-    driver.register(T=Tells, S=slow(kind, log))
+    driver.register(T=Tells, S=slow(kind))
     given = manifest({"a": "T", "b": "S", "c": "T", "z": "T"}, "a b, a c, b z, c z")
     given["nodes"][1]["timeout_ms"] = {"initialize": 20}
     error = driver.run(given, [1]).error
@@ -266,7 +266,7 @@ def test_r30_a_limit_holds_for_each_node_of_a_level(driver, log, kind):
 
 
 def test_r31_a_deadline_cuts_a_level_short(driver, log):
-    driver.register(T=Tells, S=slow("async", log))
+    driver.register(T=Tells, S=slow("async"))
     error = driver.run(manifest({"a": "T", "b": "S", "c": "S"}, "a b, a c", deadline_ms=50), [1]).error
     assert isinstance(error, rm.DeadlineError)
     assert (log[0], set(log[1:3])) == ("+a", {"+b", "+c"})
