@@ -233,7 +233,7 @@ cdef class Run(OverlapState):
                             continue
                         elif self.feed == FEED_ASYNC:
                             item = None
-                            status = self.draw(self.source, -1)
+                            status = self.draw(self.source, -1, True)
                             if status == SUSPENDED:
                                 if self.windows is not None and self.set_aside():
                                     step = steps + self.pc
@@ -426,7 +426,7 @@ cdef class Run(OverlapState):
                                 self.yielded = None
                                 return self.suspend(step, timing, then, None)
                         item = None  # the last output is not kept alive while the next is made
-                        status = self.draw(self.iterators[call.node], call.node)
+                        status = self.draw(self.iterators[call.node], call.node, False)
                         if status == SUSPENDED:
                             return self.suspend(step, timing, then, None)
                         if status == 0:
@@ -872,6 +872,8 @@ cdef class Run(OverlapState):
             if self.pending is None:
                 given = getattr(self.nodes[u], phase)()
                 if bits & (AWAIT_PRODUCE if self.stage == STAGE_PRODUCE else AWAIT_FLUSH):
+                    if self.windows is not None:
+                        given = self.apart(self.nodes[u], phase, given)
                     self.begin_await(u, phase, given)
             if self.pending is not None:
                 if self.go_on() == SUSPENDED:
@@ -879,7 +881,7 @@ cdef class Run(OverlapState):
                 given = self.take_outcome()
             self.open_generator(u, phase, given, iterates)
         if iterates:
-            status = self.draw(self.generator, u)
+            status = self.draw(self.generator, u, True)
             if status != 1:
                 return status
         else:
@@ -921,7 +923,7 @@ cdef class Run(OverlapState):
         unfinished = self.generator
         self.generator = None
         self.flush_at += 1
-        self.close_one(u, unfinished)
+        self.close_one(u, unfinished, True)
         return 0
 
     # --- what the session layer calls, beside initialize and end ---------------------------------------------------------

@@ -38,6 +38,7 @@ cdef class OverlapState(RunState):
     cdef object held_posts        # what it had emitted
 
     # what the input awaits, while passes go on
+    cdef object feeder            # the task that awaits it; None if nothing was
     cdef object aside
     cdef object aside_for         # the future that it waits for
     cdef Crew crew                # threads that make calls; None if no node has any

@@ -90,6 +90,9 @@ cdef class OverlapState(RunState):
         self.fed_out = self.draining = False
         self.climb = -1
         self.passes = 0
+        if self.feeder is not None:  # of the call before: the context of the next is another
+            self.feeder.dismiss()
+            self.feeder = None
         self.others = []
         self.forget_pass()
         return 0
@@ -691,11 +694,22 @@ cdef class OverlapState(RunState):
 
     # --- the input, while passes go on -----------------------------------------------------------------------------------
 
+    cdef object apart(self, object giver, str method, object given):
+        """Return what awaits, in a task of its own, what a `method` gave that feeds the run; see `feed_task`."""
+        from remotemedia.workers import to_await
+
+        if isinstance(self.ended_by, GeneratorExit):  # nothing is waited for
+            return given
+        if self.feeder is None:
+            from remotemedia.feed_task import FeedTask
+
+            self.feeder = FeedTask()
+        return self.feeder.run(to_await(giver, given, method))
+
     cdef int set_aside(self) except -1:
         """Go on with the passes while the input is awaited; whether there are any.
 
-        The input is driven in the caller's own task, as ever; only what it waits for is not handed to the event loop
-        but watched, beside the windows.
+        What it waits for is not handed to the event loop but watched, beside the windows.
         """
         yielded = self.yielded
         if not self.in_flight():
@@ -739,6 +753,9 @@ cdef class OverlapState(RunState):
             self.take_back()
             if self.close_pending() == SUSPENDED:
                 return SUSPENDED
+        if self.feeder is not None and not self.dropping and (self.generator is None or self.feeder.is_busy):
+            tasks += self.feeder.close()  # else it is to close the generator, next
+            self.feeder = None
         if self.crew is not None:
             self.crew.close()
         for window in self.windows:
@@ -791,6 +808,9 @@ cdef class OverlapState(RunState):
     cdef int forget_windows(self) except -1:
         """Break the cycle of windows and threads, which has the nodes."""
         cdef Window window
+        if self.feeder is not None:
+            self.feeder.dismiss()
+        self.feeder = None
         for window in self.windows:
             window.forget()
             window.node = window.function = None

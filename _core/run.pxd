@@ -137,7 +137,7 @@ cdef class RunState:
     cdef int initialize_one(self, int u, object context) except -1
     cdef int finish(self) except -1
     cdef int go_on(self) except -1
-    cdef int draw(self, object iterator, int u) except -1
+    cdef int draw(self, object iterator, int u, bint feeds) except -1
     cdef int begin_await(self, int u, str method, object given) except -1
     cdef object take_outcome(self)
     cdef int close_pending(self) except -1
@@ -173,6 +173,7 @@ cdef class RunState:
     cdef int begin_overlap(self) except -1
     cdef int close_windows(self) except -1
     cdef int forget_windows(self) except -1
+    cdef object apart(self, object giver, str method, object given)
     cdef int close_generators(self) except -1
     cdef int close_calls(self) except -1
     cdef int take_interruption(self) except -1
@@ -180,5 +181,5 @@ cdef class RunState:
     cdef int drop_passes(self) except -1
     cdef int interrupt_windows(self) except -1
     cdef int check_interrupts(self, int u) except -1
-    cdef int close_one(self, int u, object iterator) except -1
+    cdef int close_one(self, int u, object iterator, bint feeds) except -1
     cdef int log(self, str phase, int u) except -1

@@ -386,7 +386,7 @@ cdef class RunState:
         if self.generator is not None:
             iterator = self.generator
             self.generator = None
-            if self.close_one(self.generator_of, iterator) == SUSPENDED:
+            if self.close_one(self.generator_of, iterator, True) == SUSPENDED:
                 return SUSPENDED
         self.calls_closed = True
         return 0
@@ -429,10 +429,10 @@ cdef class RunState:
         iterator = self.iterators[u]
         self.iterators[u] = None
         self.inputs[u] = None
-        return 0 if iterator is None else self.close_one(u, iterator)
+        return 0 if iterator is None else self.close_one(u, iterator, False)
 
-    cdef int close_one(self, int u, object iterator) except -1:
-        """Close one iterator of a node; what it raises counts as a cleanup error."""
+    cdef int close_one(self, int u, object iterator, bint feeds) except -1:
+        """Close one iterator of a node, that feeds the run or not; what it raises counts as a cleanup error."""
         try:
             close = getattr(iterator, "close", None)
             if close is not None:
@@ -440,7 +440,10 @@ cdef class RunState:
             elif self.plan.is_async:
                 close = getattr(iterator, "aclose", None)
                 if close is not None:
-                    self.begin_await(u, "aclose", close())
+                    given = close()
+                    if feeds and self.windows is not None:
+                        given = self.apart(iterator, "aclose", given)
+                    self.begin_await(u, "aclose", given)
                     self.closing = True
         except Exception as failure:
             self.failures.append(self.node_error(u, "cleanup", failure, None, None))
@@ -449,6 +452,10 @@ cdef class RunState:
     cdef int close_windows(self) except -1:
         """Let go of passes that were left; see `overlap`."""
         return 0
+
+    cdef object apart(self, object giver, str method, object given):
+        """Let what feeds the run be awaited apart from its nodes, where calls of those overlap; see `overlap`."""
+        return given
 
     cdef int forget_windows(self) except -1:
         """Let go of the windows of a run that has ended; see `overlap`."""
@@ -509,11 +516,13 @@ cdef class RunState:
             return 1
         return raise_again()
 
-    cdef int draw(self, object iterator, int u) except -1:
-        """Await the next item of an async iterator: 1 (see `outcome`), 0 at its end, or SUSPENDED."""
+    cdef int draw(self, object iterator, int u, bint feeds) except -1:
+        """Await the next item of an async iterator, that feeds the run or not: 1 (see `outcome`), 0 at its end, or SUSPENDED."""
         if self.pending is None:
             given = iterator.__anext__()
-            if not is_lazy(given) and not PyIter_Check(given):
+            if feeds and self.windows is not None:
+                given = self.apart(iterator, "__anext__", given)
+            elif not is_lazy(given) and not PyIter_Check(given):
                 given = awaited_by(iterator, "__anext__", given)
             self.pending = given
             self.pending_of = u

@@ -20,12 +20,12 @@ from remotemedia._core.capi cimport (
 )
 
 from remotemedia.limits import left_behind
-from remotemedia.pauses import SLICE_S
+from remotemedia.pauses import SLICE_S as _SLICE_S
 from remotemedia.returns import lazy_error
 
 # What needs asyncio is imported where it is used: most runs have no window.
 
-cdef int64_t SLICE_NS = <int64_t> (SLICE_S * 1e9)
+cdef int64_t SLICE_NS = <int64_t> (_SLICE_S * 1e9)
 
 
 cdef class Frame:

@@ -155,6 +155,7 @@ def test_an_array_gives_an_array_and_where_its_elements_came_from(run, length):
     assert result.results is result.results
     assert result.outputs == {"c": result.results}
     assert result.outputs["c"] is result.results
+    assert run(S3, array).outputs == result.outputs  # asked for first
     assert f"{len(result.results)} out" in repr(result)
 
 

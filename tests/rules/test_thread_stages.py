@@ -1,6 +1,7 @@
 """R15, R23, R32: stages in threads share the threads of the run, and no call waits that could begin."""
 
 import threading
+import time
 
 import pytest
 from support import Driver, node, plain
@@ -145,3 +146,32 @@ def test_r14_metrics_while_it_goes_on_count_each_item_once(driver):
         watcher.join(LIMIT)
     assert all(a >= b >= c for a, b, c in seen)
     assert seen[-1] == [3000, 3000, 3000]
+
+
+def test_r34_passes_behind_an_error_that_ends_the_run_go_no_further(driver):
+    """Not even where a thread would take them on: s1 fails at item 1, long before s2 is done with item 0."""
+    calls, failed = [], threading.Event()
+
+    class Paced(rm.NodeExecutor):
+        def initialize(self, context):
+            self.name = context.node_id
+
+        def process(self, item):
+            if self.name == "s0" and item > 1:
+                assert failed.wait(LIMIT)
+                time.sleep(0.002)
+            elif self.name == "s1":
+                calls.append(item)
+                if item == 1:
+                    failed.set()
+                    raise ValueError(item)
+            elif self.name == "s2":
+                assert failed.wait(LIMIT)
+                time.sleep(0.2)
+            return item
+
+    driver.register(Paced=Paced)
+    tree = plain([node(f"s{k}", "Paced") | {"isolation": "thread"} for k in range(3)], "s0 s1, s1 s2")
+    outcome = driver.run(tree, range(60))
+    assert (outcome.error.node_id, outcome.error.item_index) == ("s1", 1)
+    assert len(calls) < 10  # those that were on their way to the call when it failed
