@@ -48,6 +48,7 @@ cdef class OverlapState(RunState):
     cdef int open_windows(self) except -1
     cdef int link_windows(self) except -1
     cdef int forget_pass(self) except -1
+    cdef int count_left(self, int k) except -1
     cdef int offload(self, Step* step, object item) except -1
     cdef int drop_for(self, Step* step, Window window) except -1
     cdef bint leads_to_end(self, int pc) noexcept

@@ -440,24 +440,28 @@ cdef class OverlapState(RunState):
         """Drop what is asked for of what was left; whether that is everything, which `advance` does."""
         cdef list asked = self.interrupts
         cdef Window window
-        cdef Step* step
         cdef int k
         self.interrupts = None
         self.bell.halted = self.bell.halted or -1 in asked
         for k in range(self.plan.cut_count):
             window = self.windows[k]
             if -1 in asked:
-                step = self.steps + self.plan.cuts[k].step
-                for _ in range(window.calls_left()):
-                    step.filtered += 1
-                    if step.times is not NULL:
-                        count_call(step.times)
+                self.count_left(k)
             elif self.plan.cuts[k].node in asked:
                 window.interrupt()
         if -1 not in asked:
             return False
         self.dropping = True
         return True
+
+    cdef int count_left(self, int k) except -1:
+        """Count what is dropped on its way to a call, or from it, as filtered: it was fed, and comes to nothing (R14)."""
+        cdef Step* step = self.steps + self.plan.cuts[k].step
+        for _ in range((<Window> self.windows[k]).calls_left()):
+            step.filtered += 1
+            if step.times is not NULL:
+                count_call(step.times)
+        return 0
 
     cdef int64_t expire_calls(self) except -2:
         """Give up calls in threads that have taken too long; how long until the next has, -1 for none."""
@@ -792,6 +796,8 @@ cdef class OverlapState(RunState):
             self.crew = None
         for k in range(self.plan.cut_count):
             window = self.windows[k]
+            if not self.dropping:
+                self.count_left(k)
             window.forget()
             self.windows[k] = new_window(self, k)
             (<Window> self.windows[k]).function = window.function
