@@ -36,6 +36,7 @@ _HOMES = {
         "SessionClosedError",
     ),
     "remotemedia.executor": ("Executor",),
+    "remotemedia.function_node": ("FunctionNode", "node"),
     "remotemedia.manifest": ("Capabilities", "Connection", "Manifest", "ManifestLimits", "NodeSpec"),
     "remotemedia.pipeline": ("Pipeline",),
     "remotemedia.registry": ("NodeRegistry",),
@@ -55,6 +56,7 @@ __all__ = [
     "ExecutionResult",
     "ExecutionStatus",
     "Executor",
+    "FunctionNode",
     "InputError",
     "Manifest",
     "ManifestError",
@@ -81,6 +83,7 @@ __all__ = [
     "SessionPool",
     "Stream",
     "__version__",
+    "node",
 ]
 
 if TYPE_CHECKING:
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
         SessionClosedError,
     )
     from remotemedia.executor import Executor
+    from remotemedia.function_node import FunctionNode, node
     from remotemedia.manifest import Capabilities, Connection, Manifest, ManifestLimits, NodeSpec
     from remotemedia.pipeline import Pipeline
     from remotemedia.registry import NodeRegistry

@@ -76,15 +76,18 @@ class NodeRegistry:
     @overload
     def register(self, node_type: str, factory: F, *, replace: bool = False, shared: bool = False) -> F: ...
 
+    @overload
+    def register(self, node_type: F, *, replace: bool = False, shared: bool = False) -> F: ...
+
     def register(
-        self, node_type: str, factory: F | None = None, *, replace: bool = False, shared: bool = False
+        self, node_type: str | F, factory: F | None = None, *, replace: bool = False, shared: bool = False
     ) -> F | Callable[[F], F]:
-        """Register a node type; without `factory`, return a decorator that does.
+        """Register a node type; with a name alone, return a decorator that does.
 
         Parameters
         ----------
-        node_type : str
-            The name that manifests use.
+        node_type : str or type
+            The name that manifests use; or, without `factory`, a class that tells it as its ``node_type``.
         factory : callable
             Called without arguments, gives a node; a node class is one.
         replace : bool
@@ -105,6 +108,13 @@ class NodeRegistry:
         TypeError
             If the name is no string, or the factory cannot be called.
         """
+        if factory is None and isinstance(node_type, type):
+            named_class = node_type
+            node_type = getattr(named_class, "node_type", None)  # type: ignore[assignment]
+            if not isinstance(node_type, str) or not node_type:
+                what = f"{named_class.__name__} has no node_type, which would be its name in manifests"
+                raise TypeError(f"{what}; give it one, or register('…', {named_class.__name__})")
+            factory = named_class
         if not isinstance(node_type, str) or not node_type:
             raise TypeError(f"a node type is a non-empty string, not {bounded_repr(node_type)}")
         if factory is None:

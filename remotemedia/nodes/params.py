@@ -33,7 +33,7 @@ class Params:
         for name in context.params:
             if name not in known:
                 close = get_close_matches(str(name), known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known)}"
+                hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
                 raise self._error(name, f"is unknown; {hint}")
 
     def number(self, name: str, default: float, *, least: float = -MAX, above: float = -math.inf) -> float:
@@ -62,6 +62,23 @@ class Params:
             raise self._error(name, "is missing")
         if not isinstance(value, str) or not value:
             raise self._error(name, f"must be a string that is not empty, not {bounded_repr(value)}")
+        return value
+
+    def value(self, name: str, kind: type | None, *, required: bool) -> Any:
+        """Return what is of type `kind` (None: any), or `None` if it is absent; a bool is no number."""
+        value = self._context.params.get(name)
+        if value is None:
+            if required:
+                raise self._error(name, "is missing")
+            return None
+        if kind in (float, int):
+            if not _is_number(value) or not -MAX <= value <= MAX or (kind is int and value != int(value)):
+                wanted = "a number" if kind is float else "a whole number"
+                raise self._error(name, f"must be {wanted}, not {bounded_repr(value)}")
+            return float(value) if kind is float else int(value)
+        if kind is not None and not isinstance(value, kind):
+            wanted = "a string" if kind is str else "true or false" if kind is bool else f"of type {kind.__name__}"
+            raise self._error(name, f"must be {wanted}, not {bounded_repr(value)}")
         return value
 
     def _error(self, name: object, fault: str) -> ValueError:
