@@ -5,6 +5,15 @@
 # Owner of every object here: the run that made it. None of this is thread-safe by itself; one run calls a node
 # from one thread at a time (the registry's shared nodes are serialized by a lock).
 
+#
+# API_VERSION grows when an extension that was built before would break. It is compiled into what cimports it, so an
+# extension that calls `check_api(API_VERSION)` when it is imported is refused by a package of another version.
+
+cdef enum:
+    API_VERSION = 1
+
+cdef int check_api(int version) except -1
+
 
 cdef class NodeInfo:
     cdef readonly str name

@@ -19,6 +19,16 @@ cdef object NO_METADATA = MappingProxyType({})
 cdef set CLAIMED = set()  # addresses of instances that a run holds, so none is used anew while it is in here
 
 
+cdef int check_api(int version) except -1:
+    """Raise an ImportError if an extension was built against another version of this interface."""
+    if version != API_VERSION:
+        raise ImportError(
+            f"built against version {version} of the C-level interface of remotemedia, which here has {API_VERSION}; "
+            "build the extension anew"
+        )
+    return 0
+
+
 cdef class NodeInfo:
     """Who a node is.
 

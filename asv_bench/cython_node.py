@@ -78,15 +78,6 @@ class CannotCompile(Exception):
     """Says why there is no node."""
 
 
-def include_root() -> Path:
-    """Return where ``remotemedia/_core/node.pxd`` is: the installed package, or the checkout's link to ``_core/``."""
-    package = Path(remotemedia.__file__).resolve().parent
-    for root in (package.parent, package.parent / "build" / "cimport"):
-        if (root / "remotemedia" / "_core" / "node.pxd").exists():
-            return root
-    raise CannotCompile("remotemedia/_core/node.pxd is not found")
-
-
 def tick_class() -> Any:
     """Return the class `Tick`; raises what `compile_source` does."""
     return compile_source(TICK).Tick
@@ -106,7 +97,7 @@ def compile_source(source: str) -> Any:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         Path(folder, "made.pyx").write_text(source)
         Path(folder, "setup.py").write_text(SETUP)
-        command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", str(include_root())]
+        command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", remotemedia.get_include()]
         environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
         built = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, check=False)
         if built.returncode:

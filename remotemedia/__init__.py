@@ -37,6 +37,7 @@ _HOMES = {
     ),
     "remotemedia.executor": ("Executor",),
     "remotemedia.function_node": ("FunctionNode", "node"),
+    "remotemedia.include": ("get_include",),
     "remotemedia.manifest": ("Capabilities", "Connection", "Manifest", "ManifestLimits", "NodeSpec"),
     "remotemedia.pipeline": ("Pipeline",),
     "remotemedia.registry": ("NodeRegistry",),
@@ -83,6 +84,7 @@ __all__ = [
     "SessionPool",
     "Stream",
     "__version__",
+    "get_include",
     "node",
 ]
 
@@ -113,6 +115,7 @@ if TYPE_CHECKING:
     )
     from remotemedia.executor import Executor
     from remotemedia.function_node import FunctionNode, node
+    from remotemedia.include import get_include
     from remotemedia.manifest import Capabilities, Connection, Manifest, ManifestLimits, NodeSpec
     from remotemedia.pipeline import Pipeline
     from remotemedia.registry import NodeRegistry
