@@ -17,6 +17,8 @@ from setuptools.command.build_py import build_py
 
 MODULES = (
     "node",
+    "params",
+    "numeric",
     "nodes",
     "graph",
     "jsonscan",

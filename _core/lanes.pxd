@@ -1,18 +1,21 @@
 # Lanes: neighbouring nodes that compute with floats, run as one step on a C double.
 
 from cpython.object cimport PyObject
+from libc.math cimport fabs, rint
 from libc.stdint cimport int64_t, uint16_t
 
 from remotemedia._core.plan cimport Step
 
 
 cdef enum LaneCode:
-    LANE_PASS, LANE_COUNT, LANE_ADD, LANE_SUBTRACT, LANE_MULTIPLY, LANE_DIVIDE, LANE_MODULO, LANE_AT_LEAST
+    LANE_PASS, LANE_COUNT, LANE_ADD, LANE_SUBTRACT, LANE_MULTIPLY, LANE_DIVIDE, LANE_MODULO, LANE_ABS, LANE_ROUND,
+    LANE_CLAMP, LANE_AT_LEAST
 
 
 cdef struct LaneOp:
     int code
-    double value                  # the operand, or the threshold
+    double value                  # the operand, the threshold, or the lower limit
+    double most                   # the upper limit
     int64_t* seen                 # LANE_COUNT: the node's own count
     Step* step                    # of the node, for its counts and where to go on when it filters
 
@@ -51,6 +54,11 @@ cdef class Lanes:
     cdef Py_ssize_t out           # values that came out
 
 
+cdef inline double clamp(double x, double least, double most) noexcept nogil:
+    """NaN, and a zero of either sign at a limit of zero, stay what they are."""
+    return least if x < least else most if x > most else x
+
+
 cdef inline int through_lane(Lane* lane, double* value) noexcept nogil:
     """Send a value through; return the op that filtered it, or -1."""
     cdef LaneOp* op = lane.ops
@@ -71,6 +79,12 @@ cdef inline int through_lane(Lane* lane, double* value) noexcept nogil:
             x = x / op.value
         elif op.code == LANE_MODULO:
             x = modulo(x, op.value)
+        elif op.code == LANE_ABS:
+            x = fabs(x)
+        elif op.code == LANE_CLAMP:
+            x = clamp(x, op.value, op.most)
+        elif op.code == LANE_ROUND:
+            x = rint(x)
         elif op.code == LANE_COUNT:
             op.seen[0] += 1
         op.step.passed += 1

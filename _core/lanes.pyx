@@ -13,11 +13,12 @@ each other, without the GIL. Filters compact the block.
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.math cimport copysign, fmod
+from libc.math cimport INFINITY, copysign, fabs, fmod, rint
 from libc.stdint cimport int32_t
 
-from remotemedia._core.nodes cimport (
-    ADD, DIVIDE, MODULO, POWER, SUBTRACT, Arithmetic, Counter, PassThrough, Threshold,
+from remotemedia._core.nodes cimport Counter, PassThrough
+from remotemedia._core.numeric cimport (
+    ADD, DIVIDE, MODULO, POWER, SUBTRACT, Abs, Arithmetic, Clamp, Round, Threshold,
 )
 from remotemedia._core.plan cimport LANE
 
@@ -112,6 +113,19 @@ cdef bint read_op(LaneOp* op, object node) except -1:
     if type(node) is Threshold:
         op.code = LANE_AT_LEAST
         return (<Threshold> node).key is None and as_double((<Threshold> node).threshold, &op.value)
+    if type(node) is Abs:
+        op.code = LANE_ABS
+        return True
+    if type(node) is Round:
+        op.code = LANE_ROUND
+        return (<Round> node).digits == 0
+    if type(node) is Clamp:
+        op.code = LANE_CLAMP
+        op.value = -INFINITY
+        op.most = INFINITY
+        return ((<Clamp> node).least is None or as_double((<Clamp> node).least, &op.value)) and (
+            (<Clamp> node).most is None or as_double((<Clamp> node).most, &op.most)
+        )
     cdef Arithmetic given = node
     if not as_double(given.operand, &op.value) or given.operation == POWER:
         return False
@@ -166,7 +180,7 @@ cdef class Lanes:
                     op.step.arg = self.count - 1
                 lane.count += 1
                 lane.end = p + 1
-                lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_MODULO
+                lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_CLAMP
                 lane.filters = lane.filters or op.code == LANE_AT_LEAST
                 lane.stretch += SLOW if op.code == LANE_MODULO else 1
                 op += 1
@@ -270,6 +284,18 @@ cdef Py_ssize_t through_block(
         elif op.code == LANE_MODULO:
             for i in range(n):
                 to[i] = modulo(source[i], op.value)
+            source = to
+        elif op.code == LANE_ABS:
+            for i in range(n):
+                to[i] = fabs(source[i])
+            source = to
+        elif op.code == LANE_CLAMP:
+            for i in range(n):
+                to[i] = clamp(source[i], op.value, op.most)
+            source = to
+        elif op.code == LANE_ROUND:
+            for i in range(n):
+                to[i] = rint(source[i])
             source = to
         elif op.code == LANE_COUNT:
             op.seen[0] += n

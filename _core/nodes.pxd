@@ -5,10 +5,6 @@ from libc.stdint cimport int64_t
 from remotemedia._core.node cimport NativeNode
 
 
-cdef enum Operation:
-    ADD, SUBTRACT, MULTIPLY, DIVIDE, MODULO, POWER
-
-
 cdef enum Comparison:
     EQUAL, UNEQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, CONTAINED
 
@@ -23,28 +19,6 @@ cdef class Echo(NativeNode):
 
 cdef class Counter(NativeNode):
     cdef readonly int64_t count       # items seen since initialize
-
-
-cdef class Arithmetic(NativeNode):
-    cdef Operation operation
-    cdef object operand               # a number
-
-
-cdef class Multiply(Arithmetic):
-    pass
-
-
-cdef class Add(Arithmetic):
-    pass
-
-
-cdef class Calculator(Arithmetic):
-    pass
-
-
-cdef class Threshold(NativeNode):
-    cdef object threshold             # a number
-    cdef object key                   # str, or None: the item itself is compared
 
 
 cdef class Filter(NativeNode):

@@ -34,6 +34,7 @@ from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
 cdef set LANE_KINDS = {
     _nodes.PassThrough, _nodes.Counter, _nodes.Multiply, _nodes.Add, _nodes.Calculator, _nodes.Threshold,
+    _nodes.Abs, _nodes.Clamp, _nodes.Round,
 }
 cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process

@@ -2,6 +2,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, final
 
 from remotemedia._core.node import NativeNode, NodeContext, NodeExecutor
+from remotemedia._core.numeric import Abs as Abs
+from remotemedia._core.numeric import Add as Add
+from remotemedia._core.numeric import Calculator as Calculator
+from remotemedia._core.numeric import Clamp as Clamp
+from remotemedia._core.numeric import Multiply as Multiply
+from remotemedia._core.numeric import Round as Round
+from remotemedia._core.numeric import Threshold as Threshold
 
 BUILTINS: Mapping[str, type[NodeExecutor]]
 
@@ -20,28 +27,6 @@ class Echo(NativeNode):
 class Counter(NativeNode):
     PARAMS: ClassVar[Mapping[str, str]]
     count: int
-    def initialize(self, context: NodeContext) -> None: ...
-
-class Arithmetic(NativeNode): ...
-
-@final
-class Multiply(Arithmetic):
-    PARAMS: ClassVar[Mapping[str, str]]
-    def initialize(self, context: NodeContext) -> None: ...
-
-@final
-class Add(Arithmetic):
-    PARAMS: ClassVar[Mapping[str, str]]
-    def initialize(self, context: NodeContext) -> None: ...
-
-@final
-class Calculator(Arithmetic):
-    PARAMS: ClassVar[Mapping[str, str]]
-    def initialize(self, context: NodeContext) -> None: ...
-
-@final
-class Threshold(NativeNode):
-    PARAMS: ClassVar[Mapping[str, str]]
     def initialize(self, context: NodeContext) -> None: ...
 
 @final

@@ -2,30 +2,36 @@
 
 from remotemedia._core.nodes import (
     BUILTINS,
+    Abs,
     Add,
     Batcher,
     Buffer,
     Calculator,
+    Clamp,
     Counter,
     Echo,
     Expander,
     Filter,
     Multiply,
     PassThrough,
+    Round,
     Threshold,
 )
 
 __all__ = [
     "BUILTINS",
+    "Abs",
     "Add",
     "Batcher",
     "Buffer",
     "Calculator",
+    "Clamp",
     "Counter",
     "Echo",
     "Expander",
     "Filter",
     "Multiply",
     "PassThrough",
+    "Round",
     "Threshold",
 ]

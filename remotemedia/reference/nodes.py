@@ -9,74 +9,14 @@ from __future__ import annotations
 import logging
 import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from numbers import Number
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from remotemedia._core.node import NodeContext, NodeExecutor
-from remotemedia.bounded import close_matches
 from remotemedia.errors import bounded_repr
-from remotemedia.items import is_array
+from remotemedia.reference.params import Params, is_number, is_operand, take
 
 logger = logging.getLogger("remotemedia")
-MISSING = object()
-
-
-def is_number(value: object) -> bool:
-    """Whether `value` counts as a number."""
-    return isinstance(value, Number) and not isinstance(value, bool)
-
-
-def is_operand(value: Any) -> bool:
-    """Whether arithmetic nodes take `value`: a number, or an array of numbers."""
-    return is_number(value) or (is_array(value) and value.dtype.kind in "iufc")
-
-
-def take(wanted: str, accepted: bool, value: object) -> None:
-    """Raise TypeError unless `accepted`."""
-    if not accepted:
-        raise TypeError(f"takes {wanted}, not {type(value).__name__}")
-
-
-class Params:
-    """The params of one node, read at its `initialize`; every fault is a ValueError that names node and param."""
-
-    def __init__(self, context: NodeContext, *known: str) -> None:
-        self._context = context
-        for name in context.params:
-            if name not in known:
-                close = close_matches(str(name), known)
-                hint = f"did you mean {close[0]!r}?" if close else f"it takes {', '.join(known) or 'none'}"
-                raise self._error(name, f"is unknown; {hint}")
-
-    def _error(self, name: str, problem: str) -> ValueError:
-        where = f"node {bounded_repr(self._context.node_id)} ({self._context.node_type})"
-        return ValueError(f"{where}: param {bounded_repr(name)} {problem}")
-
-    def get(self, name: str, wanted: str, accepts: Callable[[Any], bool], default: Any = MISSING) -> Any:
-        """Return param `name`, which `accepts` must take; `wanted` says in words what that is."""
-        value = self._context.params.get(name, default)
-        if value is MISSING:
-            raise self._error(name, "is missing")
-        if not accepts(value):
-            raise self._error(name, f"must be {wanted}, not {bounded_repr(value)}")
-        return value
-
-    def number(self, name: str) -> Any:
-        """Return a number."""
-        return self.get(name, "a number", is_number)
-
-    def size(self, name: str) -> int:
-        """Return an integer of at least 1."""
-        accepts = lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 1  # noqa: E731
-        size: int = self.get(name, "an integer of at least 1", accepts)
-        return size
-
-    def choice(self, name: str, choices: Iterable[str], default: Any = MISSING) -> str:
-        """Return one of `choices`."""
-        accepts = lambda value: isinstance(value, str) and value in choices  # noqa: E731
-        choice: str = self.get(name, f"one of {', '.join(choices)}", accepts, default)
-        return choice
 
 
 class PassThrough(NodeExecutor):
@@ -197,6 +137,67 @@ class Add(NodeExecutor):
         """Return the sum."""
         take("a number", is_operand(item), item)
         return item + self.operand
+
+
+class Abs(NodeExecutor):
+    """The absolute value of every item, a number or an array of numbers."""
+
+    def initialize(self, context: NodeContext) -> None:
+        """Take no params."""
+        Params(context)
+
+    def process(self, item: Any) -> Any:
+        """Return the absolute value."""
+        take("a number", is_operand(item), item)
+        return abs(item)
+
+
+class Clamp(NodeExecutor):
+    """Limit every item to ``min`` and ``max``; a float stays a float, and NaN what it is."""
+
+    least: Any = None
+    most: Any = None
+
+    def initialize(self, context: NodeContext) -> None:
+        """Read ``min`` and ``max``."""
+        params = Params(context, "min", "max")
+        limit = lambda value: value is None or is_number(value)  # noqa: E731
+        self.least = params.get("min", "a number", limit, None)
+        self.most = params.get("max", "a number", limit, None)
+        if self.least is not None and self.most is not None and not self.least <= self.most:
+            raise params.error(
+                "max", f"must be at least min, {bounded_repr(self.least)}, not {bounded_repr(self.most)}"
+            )
+
+    def process(self, item: Any) -> Any:
+        """Return `item`, or the limit that it is beyond."""
+        take("a number", is_number(item), item)
+        limit = item
+        if self.least is not None and item < self.least:
+            limit = self.least
+        elif self.most is not None and item > self.most:
+            limit = self.most
+        return float(limit) if limit is not item and isinstance(item, float) else limit
+
+
+def is_digits(value: Any) -> bool:
+    """Whether a param is a number of decimals, or absent."""
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and -300 <= value <= 300)
+
+
+class Round(NodeExecutor):
+    """Round every item to ``digits`` decimals, a half to the even side, as Python does; a float stays a float."""
+
+    digits = 0
+
+    def initialize(self, context: NodeContext) -> None:
+        """Read ``digits``."""
+        self.digits = Params(context, "digits").get("digits", "an integer from -300 to 300", is_digits, 0) or 0
+
+    def process(self, item: Any) -> Any:
+        """Return the rounded number."""
+        take("a number", is_number(item), item)
+        return round(item, self.digits)
 
 
 class Threshold(NodeExecutor):
@@ -344,6 +345,9 @@ TWINS: dict[str, type[NodeExecutor]] = {
         Multiply,
         Add,
         Calculator,
+        Abs,
+        Clamp,
+        Round,
         Threshold,
         Filter,
         Batcher,

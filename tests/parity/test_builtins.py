@@ -36,6 +36,9 @@ NODES = st.one_of(
     ),
     st.builds(lambda x: ("Calculator", {"operand": x}), st.integers(-3, 3)),
     st.builds(lambda t: ("Threshold", {"threshold": t}), JSON),
+    st.builds(lambda x, y: ("Clamp", {"min": x, "max": y}), JSON, JSON),
+    st.builds(lambda x: ("Clamp", {"max": x}), JSON),
+    st.builds(lambda x: ("Round", {"digits": x}), JSON),
     st.builds(lambda t, k: ("Threshold", {"threshold": t, "key": k}), JSON, st.sampled_from(["a", "b", 5])),
     st.builds(
         lambda k, o, v: ("Filter", {"key": k, "op": o, "value": v}),
@@ -48,6 +51,10 @@ NODES = st.one_of(
         [
             ("Expander", {}),
             ("Counter", {}),
+            ("Abs", {}),
+            ("Abs", {"of": 1}),
+            ("Clamp", {}),
+            ("Round", {"digits": None}),
             ("Echo", {}),
             ("PassThrough", {"any": 1}),
             ("Multiply", {}),

@@ -37,7 +37,12 @@ KINDS = st.one_of(
     ),
     st.builds(lambda x: ("Calculator", {"operation": "power", "operand": x}), st.sampled_from([2, 0.5, -1])),
     st.builds(lambda x: ("Threshold", {"threshold": x}), NUMBERS),
-    st.sampled_from([("PassThrough", {}), ("Counter", {}), ("Echo", {}), ("Buffer", {"size": 1})]),
+    st.builds(lambda x, y: ("Clamp", {"min": min(x, y), "max": max(x, y)}), NUMBERS, NUMBERS),
+    st.builds(lambda x, name: ("Clamp", {name: x}), NUMBERS, st.sampled_from(["min", "max"])),
+    st.builds(lambda x: ("Round", {"digits": x}), st.integers(-3, 3) | st.just(0)),
+    st.sampled_from(
+        [("Abs", {}), ("Round", {}), ("PassThrough", {}), ("Counter", {}), ("Echo", {}), ("Buffer", {"size": 1})]
+    ),
 )
 
 
