@@ -33,6 +33,7 @@ MODULES = (
     "crew",
     "lanes",
     "overlap",
+    "batches",
     "engine",
     "session",
     "pool",

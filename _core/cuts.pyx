@@ -140,10 +140,12 @@ cdef class Cutter:
         cdef dict last = {}
         plan.cut_count = len(self.cut_steps)
         plan.cuts = <Cut*> PyMem_Calloc(plan.cut_count, sizeof(Cut))
-        plan.entry_cut = <int*> PyMem_Calloc(2 * plan.graph.node_count, sizeof(int))
+        plan.entry_cut = <int*> PyMem_Calloc(4 * plan.graph.node_count, sizeof(int))
         if plan.cuts is NULL or plan.entry_cut is NULL:
             raise MemoryError
         plan.entry_loop = plan.entry_cut + plan.graph.node_count
+        plan.batch_cut = plan.entry_loop + plan.graph.node_count
+        plan.batch_loop = plan.batch_cut + plan.graph.node_count
         plan.first_cut = -1
         for k, p in enumerate(self.cut_steps):
             cut = plan.cuts + k
@@ -240,6 +242,7 @@ cdef class Cutter:
         plan.steps[plan.step_count].node = node
         plan.steps[plan.step_count].arg = arg
         plan.steps[plan.step_count].skip = skip
+        plan.steps[plan.step_count].weight = 1
         self.stubs[op, arg, skip] = plan.step_count
         plan.step_count += 1
         return plan.step_count - 1
@@ -279,15 +282,21 @@ cdef class Cutter:
     cdef int place_entries(self) except -1:
         """Note in which part of the program a flushed or produced item begins."""
         cdef Plan plan = self.plan
-        cdef int u, k, p
+        cdef int u, p
         plan.outer_loops = {p: self.loop_of[p] for p in range(self.length) if self.end_of[p]}
         for u in range(plan.graph.node_count):
             plan.entry_loop[u] = self.loop_of[plan.entry[u]]
-            k = bisect_left(self.cut_steps, plan.entry[u]) - 1
-            while k >= 0 and plan.cuts[k].head != plan.entry_loop[u]:
-                k -= 1
-            plan.entry_cut[u] = k
+            plan.entry_cut[u] = self.cut_before(plan.entry[u])
+            plan.batch_loop[u] = self.loop_of[plan.call_at[u]]
+            plan.batch_cut[u] = self.cut_before(plan.call_at[u])
         return 0
+
+    cdef int cut_before(self, int p) except -2:
+        """The last cut before step `p` in the innermost loop that this is in; -1 for none."""
+        cdef int k = bisect_left(self.cut_steps, p) - 1
+        while k >= 0 and self.plan.cuts[k].head != self.loop_of[p]:
+            k -= 1
+        return k
 
     cdef int place_emits(self) except -1:
         """Let wait what is emitted before the last cut, and all of it where openers' passes overlap."""

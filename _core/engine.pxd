@@ -3,10 +3,10 @@
 from libc.stdint cimport int64_t
 
 from remotemedia._core.plan cimport Step
-from remotemedia._core.overlap cimport OverlapState
+from remotemedia._core.batches cimport BatchState
 
 
-cdef class Run(OverlapState):
+cdef class Run(BatchState):
     cpdef object execute(self, object items)
     cpdef object result(self)
     cpdef object take_result(self)
@@ -17,6 +17,8 @@ cdef class Run(OverlapState):
     cdef int drop_all(self) except -1
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
+    cdef list gather_batch(self, Step* step, object item)
+    cdef int enter_batch(self, int u) except -1
     cdef int open_call(self, Step* step, object iterable) except -1
     cdef int call_and_wait(self, Step* step, object item) except -1
     cdef int suspend(self, Step* step, Step* timing, int64_t then, object item) except -1

@@ -26,6 +26,7 @@ from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
+from remotemedia._core.batches cimport BatchState
 from remotemedia._core.capi cimport (
     PYGEN_NEXT, PYGEN_RETURN, PyCoro_CheckExact, PyGen_Type, PyIter_Next, PyIter_Send, PySendResult, is_lazy, raise_again,
     steal,
@@ -36,19 +37,19 @@ from remotemedia._core.histogram cimport Times, add, count_call
 from remotemedia._core.lanes cimport Lane, through_lane
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
-from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER, OverlapState
+from remotemedia._core.overlap cimport CHOICE_FEED, CHOICE_GO_ON, CHOICE_LAND, CHOICE_OVER
 from remotemedia._core.plan cimport (
-    ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, BARRIER, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END,
+    ACALL, ACALL_MANY, AEACH, AGEN, AWAIT_FLUSH, AWAIT_PRODUCE, BARRIER, BATCH, CALL, CALL_MANY, COPY, COUNT, EACH, EMIT, END,
     END_OF_PASS, FETCH, HANDOVER, ITERATE_FLUSH, ITERATE_PRODUCE, JOIN, JUMP, LANE, LIMITED, MERGE, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
     AGAIN, FEED_ARRAY, FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
-    STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED,
+    STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED, Batch,
 )
 
 from remotemedia._core.run import Interrupted
-from remotemedia.errors import SessionClosedError, bounded_repr, in_use, settle
+from remotemedia.errors import SessionClosedError, bounded_repr, in_use, set_traceback, settle
 from remotemedia.items import is_array, is_async_iterable, iterate
 from remotemedia.limits import overrun
 from remotemedia.result import ExecutionStatus
@@ -95,7 +96,7 @@ cdef Step* stop_clock(Step* timing, int64_t then, uint64_t clock) noexcept:
 
 
 @cython.final
-cdef class Run(OverlapState):
+cdef class Run(BatchState):
     """One run, or one session: from the nodes' `initialize` to their `cleanup`.
 
     `drive` keeps the order of contract §2 and the counts of R14.
@@ -142,7 +143,9 @@ cdef class Run(OverlapState):
                         measured = step if op == LIMITED else NULL
                         if timing is not NULL:
                             timing.times.call_ns += now - then
-                            if not timing.active and (timing is not step or step[-1].op != COPY):  # the call is over
+                            if not timing.active and not (
+                                (timing is step or step.op == BATCH) and (step[-1].op == COPY or step[-1].op == BATCH)
+                            ):  # the call is over
                                 count_call(timing.times)
                         timing = NULL
                         if op >= COPY and op != OFFLOAD and op != OFFLOAD_MANY:  # these are timed where they are made
@@ -303,9 +306,9 @@ cdef class Run(OverlapState):
                             if PyErr_Occurred():
                                 raise_again()
                             if call.emitted > 0:
-                                call.passed += 1
+                                call.passed += call.weight
                             else:
-                                call.filtered += 1
+                                call.filtered += call.weight
                             call.active = False
                             self.iterators[call.node] = None
                             self.inputs[call.node] = None
@@ -391,7 +394,7 @@ cdef class Run(OverlapState):
                             return self.suspend(step, timing, then, item)
                         taken = self.take_outcome()
                         if taken is None:
-                            step.filtered += 1
+                            step.filtered += step.weight
                             self.inputs[step.node] = None
                             step = steps + step.skip
                         else:
@@ -431,9 +434,9 @@ cdef class Run(OverlapState):
                             return self.suspend(step, timing, then, None)
                         if status == 0:
                             if call.emitted > 0:
-                                call.passed += 1
+                                call.passed += call.weight
                             else:
-                                call.filtered += 1
+                                call.filtered += call.weight
                             call.active = False
                             self.iterators[call.node] = None
                             self.inputs[call.node] = None
@@ -461,7 +464,7 @@ cdef class Run(OverlapState):
                             raise_again()
                         taken = steal(found)
                         if taken is None:
-                            step.filtered += 1
+                            step.filtered += step.weight
                             self.inputs[step.node] = None
                             step = steps + step.skip
                         else:
@@ -523,6 +526,9 @@ cdef class Run(OverlapState):
                     elif op == END_OF_PASS:
                         self.end_pass()
                         step = steps + self.pc
+                    elif op == BATCH:
+                        item = self.gather_batch(step, item)
+                        step = steps + step.skip if item is None else step + 1
                     elif op == COPY:
                         item = copy.deepcopy(item)
                         if item is None:
@@ -639,6 +645,9 @@ cdef class Run(OverlapState):
         if self.frame.error is not None:
             error = self.frame.error
             self.frame.error = None
+            if self.plan.cuts[step.arg].batch and self.frame.worker is not None:  # taken where another was kept
+                set_traceback(error, self.frame.worker)
+                self.frame.worker = None
             raise error
         if item is None:
             step.filtered += 1
@@ -703,6 +712,16 @@ cdef class Run(OverlapState):
         if joined:
             self.steps[plan.call_at[step.node]].filtered += 1
         return None
+
+    cdef list gather_batch(self, Step* step, object item):
+        """Let an item wait for the others of its batch; the batch, once it is full, else None."""
+        cdef Batch batch = self.batches[step.node]
+        batch.items.append(item)
+        batch.indexes.append(None if self.index < 0 else self.index)
+        if len(batch.items) < step.arg:
+            return None
+        step[1].weight = len(batch.items)
+        return self.take_batch(step.node)
 
     cdef int open_call(self, Step* step, object iterable) except -1:
         """Begin to draw from what a many-node gave."""
@@ -802,6 +821,13 @@ cdef class Run(OverlapState):
                 continue
             u = nodes[self.flush_at]
             step = self.steps + self.plan.call_at[u]
+            if self.stage == STAGE_FLUSH and self.pending is None and self.takes_batches(step):
+                if (<Batch> self.batches[u]).items:
+                    self.enter_batch(u)
+                    return 1
+                if not self.plan.flushes[u]:
+                    self.flush_at += 1
+                    continue
             if self.pending is None:
                 self.budget -= 1
                 if self.budget < 0:
@@ -849,8 +875,20 @@ cdef class Run(OverlapState):
                 self.carried = item
                 self.pc = self.plan.entry[u]
                 if self.windows is not None:
-                    self.enter_program(u)
+                    self.enter_program(u, self.pc, self.plan.entry_loop[u], self.plan.entry_cut[u])
                 return 1
+        return 0
+
+    cdef int enter_batch(self, int u) except -1:
+        """Set up the pass of the last batch, which is not full, of a node with n-to-m batches: it begins with the call."""
+        cdef Plan plan = self.plan
+        cdef Step* step = self.steps + plan.call_at[u]
+        self.index = -1
+        self.carried = self.take_batch(u)
+        step.weight = len(self.carried)
+        self.pc = plan.call_at[u]
+        if self.windows is not None:
+            self.enter_program(u, self.pc, plan.batch_loop[u], plan.batch_cut[u])
         return 0
 
     cdef int time_pass(self, Step* step, int64_t began, bint is_call) noexcept:
@@ -1046,6 +1084,13 @@ cdef bint same_kinds(Plan plan, list nodes) except -1:
     return True
 
 
+cdef Batch new_batch():
+    cdef Batch batch = Batch.__new__(Batch)
+    batch.items = []
+    batch.indexes = []
+    return batch
+
+
 def open_run(blueprint, str error_policy not None, session_id=None, bint timed=False, on_error=None):
     """Make the nodes of a blueprint and the plan for them; no method of a node is called.
 
@@ -1118,6 +1163,8 @@ def open_run(blueprint, str error_policy not None, session_id=None, bint timed=F
     if plan.has_many:
         run.iterators = [None] * n
         run.inputs = [None] * n
+    if plan.batchings is not None:
+        run.batches = [None if given is None or not given.many else new_batch() for given in plan.batchings]
     if plan.gather_count:
         run.delivered = <int64_t*> PyMem_Calloc(m + places + plan.gather_count, sizeof(int64_t))
         if run.delivered is NULL:

@@ -44,6 +44,8 @@ cdef class OverlapState(RunState):
     cdef Crew crew                # threads that make calls; None if no node has any
     cdef bint has_limits          # a threaded node has a time limit
     cdef bint threads_left        # the end waited for threads
+    cdef bint has_batches         # a node takes 1-to-1 batches: see `batches`
+    cdef int batch_of             # cut whose batch is awaited, -1 for none
 
     cdef int open_windows(self) except -1
     cdef int link_windows(self) except -1
@@ -64,7 +66,14 @@ cdef class OverlapState(RunState):
     cdef int put_items(self, Cut* cut, list moved) except -1
     cdef int enter(self, Frame frame, int part) except -1
     cdef int begin_pass(self) except -1
-    cdef int enter_program(self, int u) except -1
+    cdef int enter_program(self, int u, int pc, int loop, int k) except -1
+    cdef int full_batch(self) except -2
+    cdef int partial_batch(self) except -2
+    cdef int64_t batch_wait(self) except -2
+    cdef int call_batch(self, int k) except -1
+    cdef int finish_batch(self) except -1
+    cdef bint feed_batch(self) except -1
+    cdef int forget_batch(self) except -1
     cdef int goes_through_first(self, bint begins) except -1
     cdef int schedule(self) except -1
     cdef int choose(self) except -1

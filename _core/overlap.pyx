@@ -20,7 +20,7 @@ from cpython.time cimport perf_counter_ns
 
 from remotemedia._core.crew cimport Crew
 from remotemedia._core.histogram cimport count_call
-from remotemedia._core.plan cimport COPY, END_OF_PASS, HANDOVER, OFFLOAD, OFFLOAD_MANY, Cut, Move, Plan, Step
+from remotemedia._core.plan cimport BATCH, COPY, END_OF_PASS, HANDOVER, OFFLOAD, OFFLOAD_MANY, Cut, Move, Plan, Step
 from remotemedia._core.run cimport AGAIN, FEED_NONE, STAGE_IDLE, STAGE_PRODUCE, SUSPENDED, RunState
 from remotemedia._core.window cimport (
     OVERFLOW_BLOCK, OVERFLOW_DROP_NEWEST, OVERFLOW_ERROR, Bell, Frame, Overflow, Window,
@@ -39,6 +39,9 @@ cdef Window new_window(OverlapState run, int k):
     window.calls = cut.calls
     window.overflow = <Overflow> cut.overflow
     window.streams = cut.streams
+    window.batch = cut.batch
+    window.wait_ns = cut.wait_ns
+    run.has_batches = run.bell.batches = run.has_batches or cut.batch
     window.many = run.plan.steps[cut.step].op == OFFLOAD_MANY
     window.timed = run.timed
     if cut.threaded and run.plan.limits is not None and run.plan.limits[cut.node] is not None:
@@ -62,6 +65,11 @@ cdef Window new_window(OverlapState run, int k):
     return window
 
 
+cdef int64_t soonest(int64_t a, int64_t b) noexcept:
+    """The shorter of two waits, of which -1 is none."""
+    return b if a < 0 else a if b < 0 else min(a, b)
+
+
 cdef class OverlapState(RunState):
     """What a run does at the steps of `cuts`."""
 
@@ -73,7 +81,7 @@ cdef class OverlapState(RunState):
         self.spool = deque()
         self.windows = [new_window(self, k) for k in range(self.plan.cut_count)]
         self.link_windows()
-        self.part = -1
+        self.part = self.batch_of = -1
         return 0
 
     cdef int link_windows(self) except -1:
@@ -157,7 +165,7 @@ cdef class OverlapState(RunState):
         """The same where calls overlap: an item that meets a full queue did not come to its call, either."""
         if step.op == OFFLOAD or step.op == OFFLOAD_MANY:
             return self.part != step.arg  # else it landed
-        return step.op == COPY
+        return step.op == COPY or step.op == BATCH
 
     cdef bint leads_to_end(self, int pc) noexcept:
         """Whether nothing is left to be done from a step on for a pass without an item."""
@@ -172,7 +180,7 @@ cdef class OverlapState(RunState):
         cdef Cut* cut = self.plan.cuts + k
         cdef Frame frame
         cdef list moved = self.take_items(cut)
-        if moved is None and self.leads_to_end(pc):
+        if moved is None and (self.plan.one_source or self.leads_to_end(pc)):  # it has nothing left
             if cut.head >= 0 and not self.is_in_loop(cut.head):  # an opener's output that came to nothing
                 self.pc = cut.head
                 return 0
@@ -340,14 +348,13 @@ cdef class OverlapState(RunState):
             self.posts = self.spool
         return 0
 
-    cdef int enter_program(self, int u) except -1:
-        """Begin the pass of `carried`, which node `u` flushed or produced, behind that node."""
+    cdef int enter_program(self, int u, int pc, int loop, int k) except -1:
+        """Begin the pass of `carried`, which comes from node `u`, at step `pc`, in this loop and behind this cut."""
         cdef Plan plan = self.plan
         cdef Frame frame
-        cdef int k = plan.entry_cut[u]
         self.begin_pass()
-        self.climb = plan.entry_loop[u]
-        self.pc = plan.entry[u]
+        self.climb = loop
+        self.pc = pc
         if self.climb >= 0:  # everything before it is at its end
             self.part = k if k >= 0 and plan.cuts[k].head == self.climb else -1
             self.posts = self.spool
@@ -393,13 +400,16 @@ cdef class OverlapState(RunState):
 
     cdef int schedule(self) except -1:
         """Find what goes on next: a `Choice`, 1 if there is an item to hand out, or SUSPENDED."""
-        cdef int choice
+        cdef int choice, k
         cdef int64_t wait_ns
         if self.on_loop and self.bell.loop is None:
             from asyncio import get_running_loop
 
             self.bell.loop = get_running_loop()
-        if self.pending is not None:
+        if self.batch_of >= 0:
+            if self.finish_batch() == SUSPENDED:
+                return SUSPENDED
+        elif self.pending is not None:
             if self.thrown is not None and self.aside is not None:  # for the input, which would be awaited
                 self.pending = None
                 self.take_back()
@@ -416,7 +426,23 @@ cdef class OverlapState(RunState):
             wait_ns = self.expire_calls() if self.has_limits else -1
             if self.hand_out():
                 return 1
+            if self.has_batches:
+                k = self.full_batch()
+                if k >= 0:
+                    if self.call_batch(k) == SUSPENDED:
+                        return SUSPENDED
+                    continue
             choice = self.choose()
+            if self.has_batches:
+                if choice == CHOICE_FEED and self.feed_batch():
+                    continue
+                if choice == 0:
+                    k = self.partial_batch()
+                    if k >= 0:
+                        if self.call_batch(k) == SUSPENDED:
+                            return SUSPENDED
+                        continue
+                    wait_ns = soonest(wait_ns, self.batch_wait())
             if choice == 0:
                 self.bell.arm()
                 choice = self.choose()
@@ -457,10 +483,17 @@ cdef class OverlapState(RunState):
     cdef int count_left(self, int k) except -1:
         """Count what is dropped on its way to a call, or from it, as filtered: it was fed, and comes to nothing (R14)."""
         cdef Step* step = self.steps + self.plan.cuts[k].step
-        for _ in range((<Window> self.windows[k]).calls_left()):
-            step.filtered += 1
-            if step.times is not NULL:
-                count_call(step.times)
+        cdef Window window = self.windows[k]
+        cdef Frame frame = window.head
+        while frame is not None:
+            if frame.calls:
+                if window.batch and frame.error is not None:  # of a batch all failed, though the first ended the run
+                    step.failed += 1
+                else:
+                    step.filtered += 1
+                if step.times is not NULL:
+                    count_call(step.times)
+            frame = frame.behind
         return 0
 
     cdef int64_t expire_calls(self) except -2:
@@ -606,6 +639,29 @@ cdef class OverlapState(RunState):
             if output >= 0:
                 (<list> self.outputs[output]).append(item)
         return False
+
+    # --- batches: see `batches` ------------------------------------------------------------------------------------------
+
+    cdef int full_batch(self) except -2:
+        return -1
+
+    cdef int partial_batch(self) except -2:
+        return -1
+
+    cdef int64_t batch_wait(self) except -2:
+        return -1
+
+    cdef int call_batch(self, int k) except -1:
+        return 0
+
+    cdef int finish_batch(self) except -1:
+        return 0
+
+    cdef bint feed_batch(self) except -1:
+        return False
+
+    cdef int forget_batch(self) except -1:
+        return 0
 
     # --- errors ----------------------------------------------------------------------------------------------------------
 
@@ -806,6 +862,7 @@ cdef class OverlapState(RunState):
         self.threads_left = False
         self.spool.clear()
         self.feeding = self.landed = None
+        self.forget_batch()
         self.held = self.held_posts = None
         self.climb = -1
         self.forget_pass()

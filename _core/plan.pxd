@@ -38,6 +38,7 @@ cdef enum Op:
     PRODUCER         # a node that is never called; go to `skip`
     # parts of calls, whose time runs
     COPY             # item = deepcopy(item)
+    BATCH            # item = the batch of node, once it is full, for the call that is the next step; until then: go to `skip`
     EACH             # item = the next output of the many-node called at step `arg`; none: go to `skip`
     AEACH            # the same of an async iterator
     # calling nodes: every code from here on is a call; nothing emitted: go to `skip`
@@ -77,6 +78,7 @@ cdef struct Step:
     int64_t filtered
     bint active             # a call is in progress and not counted yet (many)
     int64_t emitted         # outputs of the call in progress (many)
+    int64_t weight          # items that the call is for: of a batch as many as it has (many), else 1
     int64_t failed
     int64_t out
     int64_t flushed
@@ -102,6 +104,8 @@ cdef struct Cut:
     int overflow            # Overflow of `window`
     bint threaded           # calls are made in threads, else awaited in tasks
     bint streams            # process is an async generator
+    bint batch              # calls are made for a batch at a time, by the run itself; `calls` is the size of one
+    int64_t wait_ns         # that its first item waits for the others; -1 for as long as it takes
     int edge                # the one connection into the node, -1 if there is none or more
     int onward              # the cut at the very next step, whose calls are made by the same kind of worker; -1 for none
 
@@ -129,6 +133,7 @@ cdef class Plan:
     cdef bint has_many                    # there is a many-node
     cdef bint one_source                  # FETCH hands the item straight to the next step
     cdef readonly list flushers           # positions, in topological order
+    cdef bytearray flushes                # [n] whether the node has a flush
     cdef readonly list producers          # positions, in topological order
     cdef readonly list output_ids         # node ids of result.outputs: sinks, then output nodes, topological order
     cdef int* rank                        # [n] topological rank of each node
@@ -138,6 +143,11 @@ cdef class Plan:
     cdef list limits                      # [n] None, or limit_of each phase that has one; None if no node has any
     cdef bytearray fresh                  # [n] a built-in made for the run: in no other, as its class made it
     cdef int64_t stride                   # passes between two looks at signals
+    cdef list batchings                   # [n] Batching of the nodes that have one; None if there are none
+    cdef bytearray batch_awaits           # [n] whether its process_batch is awaited
+    cdef bint whole_batch                 # the whole program is one cut with batches, between the input and the only sink
+    cdef int* batch_cut                   # [n] of nodes with n-to-m batches: as `entry_cut`, where the last one is called
+    cdef int* batch_loop                  # [n] as `entry_loop`
     cdef list spans                       # (first, last) step of nodes side by side that may share a lane: see `lanes`
     cdef bint whole_span                  # one of them is the whole program, between the input and the only sink
 

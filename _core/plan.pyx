@@ -25,8 +25,9 @@ from remotemedia._core.window cimport OVERFLOW_BLOCK
 from types import BuiltinMethodType
 
 from remotemedia._core import nodes as _nodes
-from remotemedia.beside import overlap_fault, overlap_of
+from remotemedia.beside import Overlap, overlap_fault, overlap_of
 from remotemedia.errors import ManifestError, bounded_repr
+from remotemedia.limits import NO_MATTER_MS as _NO_MATTER_MS
 from remotemedia.limits import limit_of
 from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
@@ -39,7 +40,10 @@ cdef set LANE_KINDS = {
 cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
-cdef tuple KIND = ("emits", "max_concurrency", "initialize", "process", "flush", "cleanup", "produce")
+cdef tuple KIND = (
+    "emits", "max_concurrency", "batch_size", "max_batch_wait_ms", "batch_type", "batch_errors", "idempotent", "initialize", "process", "process_batch",
+    "flush", "cleanup", "produce",
+)
 cdef tuple OVERFLOWS = ("block", "drop_oldest", "drop_newest", "error")  # in the order of window.Overflow
 cdef tuple ASYNC_BITS = (
     (AWAIT_INITIALIZE, "awaits", "initialize"), (AWAIT_CLEANUP, "awaits", "cleanup"), (AWAIT_FLUSH, "awaits", "flush"),
@@ -169,6 +173,7 @@ cdef class Layout:
     cdef PipelineGraph graph
     cdef Scopes scopes
     cdef list specs, traits, nodes
+    cdef list batching        # [n] Batching, or None
     cdef dict overlaps        # position -> Overlap, of the nodes whose calls overlap
     cdef int capacity
     cdef int* next_in_scope   # [n] the next node of the same scope, -1 at the end
@@ -195,6 +200,7 @@ cdef class Layout:
         plan.steps[plan.step_count].node = node
         plan.steps[plan.step_count].arg = arg
         plan.steps[plan.step_count].skip = skip
+        plan.steps[plan.step_count].weight = 1
         plan.step_count += 1
         return plan.step_count - 1
 
@@ -285,6 +291,10 @@ cdef class Layout:
             if loop < 0:
                 nothing.append(at)
 
+        if many and self.traits[u].batches:
+            at = self.add(BATCH, u, self.batching[u].size, loop)
+            if loop < 0:
+                nothing.append(at)
         at = self.add(self.call_code(u), u, 0, loop)
         plan.call_at[u] = at
         if plan.steps[at].op == LIMITED:
@@ -354,7 +364,9 @@ cdef class Layout:
     cdef bint is_limited(self, int u) except -1:
         """Whether the loop is to measure the calls of a node: a plain one that gives one item."""
         traits = self.traits[u]
-        return limit_of(self.specs[u], "process") is not None and not traits.many and "process" not in traits.awaits
+        if traits.many or traits.batches or "process" in traits.awaits:
+            return False
+        return limit_of(self.specs[u], "process") is not None
 
     cdef int call_code(self, int u) except -1:
         node = self.nodes[u]
@@ -368,7 +380,7 @@ cdef class Layout:
             return COUNT
         if self.is_limited(u):
             return LIMITED
-        if is_native(node):
+        if is_native(node) and not self.traits[u].batches:
             return NATIVE_MANY if self.traits[u].many else NATIVE
         if "process" in self.traits[u].streams:
             return AGEN
@@ -429,6 +441,11 @@ cdef list connections_into(PipelineGraph graph, object connections, int u):
     return [connections[graph.in_edges[k]] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
 
 
+cdef bint takes_batches(object spec, object traits) except -1:
+    """Whether there is more to ask about batches."""
+    return traits.batches or spec.batch_size is not None or spec.max_batch_wait_ms is not None
+
+
 cdef bint may_overlap(object spec, object node) except -1:
     """Whether there is more to ask about calls beside each other."""
     return (
@@ -452,10 +469,15 @@ cdef int set_overlap(Plan plan, dict overlaps, list traits) except -1:
         plan.cuts[k].threaded = overlap.threaded
         plan.cuts[k].overflow = OVERFLOWS.index(overlap.overflow)
         plan.cuts[k].streams = "process" in traits[u].streams
+        plan.cuts[k].wait_ns = -1
+        if traits[u].batches:
+            plan.cuts[k].batch = True
+            if plan.batchings[u].wait_ms is not None:
+                plan.cuts[k].wait_ns = <int64_t> (min(plan.batchings[u].wait_ms, _NO_MATTER_MS) * 1_000_000)
         plan.cuts[k].edge = -1
         if graph.in_heads[u + 1] - graph.in_heads[u] == 1:
             plan.cuts[k].edge = graph.in_edges[graph.in_heads[u]]
-        plan.is_async = plan.is_async or not overlap.threaded
+        plan.is_async = plan.is_async or not (overlap.threaded or traits[u].batches)
         plan.cuts[k].onward = -1
         if k and leads_onward(plan, plan.cuts + k - 1, plan.cuts + k):
             plan.cuts[k - 1].onward = k
@@ -466,7 +488,7 @@ cdef bint leads_onward(Plan plan, Cut* cut, Cut* following) noexcept:
     """Whether what comes out of the calls at a cut meets nothing on its way to those at the following one."""
     return (
         following.step == cut.step + 1 and plan.steps[cut.step].op == OFFLOAD and following.head == cut.head
-        and following.threaded == cut.threaded and following.overflow == OVERFLOW_BLOCK
+        and not cut.batch and not following.batch and following.threaded == cut.threaded and following.overflow == OVERFLOW_BLOCK
         and following.moves == following.moves_end
     )
 
@@ -485,6 +507,13 @@ cdef object fault_at(
     if overflows or may_overlap(specs[u], nodes[u]):
         into = connections_into(graph, blueprint.connections, u)
         fault = overlap_fault(u, node_name(graph, specs, u), specs[u], nodes[u], traits[u], into)
+        if fault is not None:
+            return fault
+    if takes_batches(specs[u], traits[u]):
+        from remotemedia.batching import batching_fault
+
+        into = connections_into(graph, blueprint.connections, u)
+        fault = batching_fault(u, node_name(graph, specs, u), specs[u], nodes[u], traits[u], into)
         if fault is not None:
             return fault
     before = [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
@@ -529,6 +558,17 @@ cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits):
     return scopes
 
 
+cdef list batchings_of(Plan plan, list specs, list nodes, list traits):
+    """How each node takes batches; None where there is no such node."""
+    if not any([given.batches for given in traits]):
+        return None
+    from remotemedia.batching import batching_of
+
+    plan.batch_awaits = bytearray([given.batches and "process" in given.awaits for given in traits])
+    plan.batchings = [batching_of(spec, node, given) for spec, node, given in zip(specs, nodes, traits)]
+    return plan.batchings
+
+
 cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     """Return the plan for `graph` with these `nodes` (in manifest order).
 
@@ -565,6 +605,7 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     plan.has_initialize = bytearray(n)
     plan.fresh = bytearray(n)
     plan.gathers = bytearray(n)
+    plan.flushes = bytearray(n)
     plan.flushers = []
     plan.producers = []
     plan.output_ids = []
@@ -588,7 +629,8 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
             plan.asyncs[u] = async_bits(traits[u])
         if traits[u].produces:
             plan.producers.append(u)
-        if traits[u].flushes:
+        plan.flushes[u] = traits[u].flushes
+        if traits[u].flushes or (traits[u].batches and traits[u].many):
             plan.flushers.append(u)
         sources += graph.in_heads[u] == graph.in_heads[u + 1]
     for u in sinks:
@@ -610,8 +652,11 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     layout.nodes = nodes
     layout.output_index = output_index
     layout.overlaps = {}
+    layout.batching = batchings_of(plan, spec_list, nodes, traits)
     for u in range(n):
-        if may_overlap(spec_list[u], nodes[u]):
+        if traits[u].batches and not traits[u].many:
+            layout.overlaps[u] = Overlap(layout.batching[u].size, False, 0, "block")
+        elif may_overlap(spec_list[u], nodes[u]):
             into = connections_into(graph, blueprint.connections, u)
             overlap = overlap_of(spec_list[u], nodes[u], traits[u], into)
             if overlap is not None:
@@ -629,5 +674,9 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     plan.slot_count = m
     if layout.overlaps:
         set_overlap(plan, layout.overlaps, traits)
+        plan.whole_batch = (
+            plan.cut_count == 1 and plan.cuts[0].batch and plan.cuts[0].step == 1 and plan.steps[2].op == EMIT
+            and n == 1 and len(plan.output_ids) == 1
+        )
     plan.stride = max(1, STRIDE // plan.step_count)
     return plan

@@ -35,6 +35,12 @@ cdef enum:
     SUSPENDED = 2    # what is awaited is not there yet: hand `yielded` to the event loop, and call again
 
 
+cdef class Batch:
+    # the items of a node with n-to-m batches: those that wait for others, and those that it was called with last
+    cdef list items, indexes
+    cdef list called, called_indexes
+
+
 cdef class RunState:
     cdef readonly Plan plan
     cdef object blueprint
@@ -62,6 +68,7 @@ cdef class RunState:
     cdef int* branch_at           # [gathers] branch that a merge is taking from
     cdef list iterators           # [n] calls of many-nodes in progress
     cdef list inputs              # [n] what those calls were given
+    cdef list batches             # [n] Batch of nodes with n-to-m batches; None if there is no such node
 
     cdef Lanes lanes              # None where no nodes share one
     cdef bint whole_lane          # the whole program is one
@@ -145,6 +152,10 @@ cdef class RunState:
     cdef int64_t next_pace(self) except -1
     cdef int fault(self, int pc, object error, object item) except -1
     cdef bint is_before_call(self, Step* step) noexcept
+    cdef bint takes_batches(self, Step* step) except -1
+    cdef int drop_batch(self, int u, object error) except -1
+    cdef list take_batch(self, int u)
+    cdef object batch_function(self, int u)
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1
     cdef int record(self, object error) except -1
     cdef int refuse(self, object item) except -1

@@ -29,13 +29,13 @@ from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, count_call, fold, make_timings
 from remotemedia._core.node cimport NativeNode
 from remotemedia._core.plan cimport (
-    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, CALL, CALL_MANY, COPY, COUNT, EACH, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
+    AEACH, AWAIT_CLEANUP, AWAIT_INITIALIZE, BATCH, CALL, CALL_MANY, COPY, COUNT, EACH, LIMITED, NATIVE, NATIVE_MANY, OFFLOAD,
     OFFLOAD_MANY, PASS, PRODUCER, Plan, Step, call_t, is_native, native_t,
 )
 from remotemedia._core.lanes cimport Lanes
 from remotemedia._core.window cimport Window
 
-from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, bounded_repr, detach, settle
+from remotemedia.errors import NodeError, RemoteMediaError, SessionClosedError, bounded_repr, detach, set_traceback, settle
 from remotemedia.items import refusal
 from remotemedia.limits import bounded
 from remotemedia.result import ExecutionResult, ExecutionStatus
@@ -56,6 +56,13 @@ class Interrupted(BaseException):
 cdef object logger = logging.getLogger("remotemedia")
 cdef object FAILED = ExecutionStatus.FAILED
 cdef object FIRST_TWO = itemgetter(0, 1)
+
+
+cdef class Batch:
+    """Items on their way into a node with n-to-m batches. Made by a run."""
+
+    def __init__(self):
+        raise TypeError("made by a run")
 
 
 cdef class RunState:
@@ -214,6 +221,14 @@ cdef class RunState:
                 step.native = process_item_of(self.nodes[u])
                 continue
             many = step.op >= NATIVE_MANY
+            if self.batches is not None and self.batches[u] is not None:
+                step.first = 2
+                step.nargs = 1 | PY_VECTORCALL_ARGUMENTS_OFFSET
+                process = self.batch_function(u)
+                self.functions.append(process)
+                step.function = <PyObject*> process
+                step.call = <call_t> PyObject_Vectorcall
+                continue
             try:
                 process = self.nodes[u].process
             except Exception as error:
@@ -265,11 +280,30 @@ cdef class RunState:
 
     cdef int bind_window(self, int u, Window window) except -1:
         """Give a window the function that its workers call."""
+        if window.batch:
+            window.function = self.batch_function(u)
+            return 0
         try:
             window.function = self.with_limit(u, "process", self.nodes[u].process)
         except Exception as error:
             raise self.node_error(u, "initialize", error, None, None)
         return 0
+
+    cdef object batch_function(self, int u):
+        """What is to be called with a list of items of a node that takes batches."""
+        from remotemedia.batching import batch_call
+
+        try:
+            method = self.with_limit(u, "process", self.nodes[u].process_batch)
+        except Exception as error:
+            raise self.node_error(u, "initialize", error, None, None)
+        traits = read_traits(self.nodes[u])
+        function, attempts = batch_call(self.nodes[u], method, self.plan.batchings[u], "process" in traits.awaits)
+        if attempts is not None:
+            if self.guards is None:
+                self.guards = {}
+            self.guards[u] = attempts
+        return function
 
     cpdef object end(self, object error):
         """Close what is in flight and clean up, once; return the exception to raise, None for none (R05)."""
@@ -407,13 +441,17 @@ cdef class RunState:
                 step = self.steps + pc
                 if step.op >= NATIVE_MANY:
                     if step.active:  # a call left unfinished counts by what it emitted so far
-                        step.passed += step.emitted > 0
-                        step.filtered += step.emitted == 0
+                        step.passed += step.weight * (step.emitted > 0)
+                        step.filtered += step.weight * (step.emitted == 0)
                         step.active = False
                         if step.times is not NULL:
                             count_call(step.times)
                     if self.close_call(step.node) == SUSPENDED:
                         return SUSPENDED
+        if self.batches is not None:
+            for pc in range(self.plan.graph.node_count):
+                if self.batches[pc] is not None:
+                    self.steps[self.plan.call_at[pc]].filtered += len(self.take_batch(pc))
         for pc in range(len(self.waiting)):
             self.waiting[pc] = None
         if self.plan.has_queues:
@@ -662,11 +700,11 @@ cdef class RunState:
         if step.node >= 0:
             call = self.steps + self.plan.call_at[step.node]
             if call.active:
-                call.passed += call.emitted > 0
-                call.filtered += call.emitted == 0
+                call.passed += call.weight * (call.emitted > 0)
+                call.filtered += call.weight * (call.emitted == 0)
                 call.active = False
             elif step.op >= COPY:
-                call.filtered += 1
+                call.filtered += call.weight if step is call else 1
             if call.times is not NULL and step.op >= COPY:
                 count_call(call.times)
             if self.iterators is not None:
@@ -696,7 +734,7 @@ cdef class RunState:
             self.raw = False
             raise error
         call = self.steps + self.plan.call_at[step.node]
-        call.failed += 1
+        call.failed += call.weight if begun else 1
         if call.times is not NULL and (begun or not call.active):
             count_call(call.times)
         if begun:
@@ -705,15 +743,46 @@ cdef class RunState:
             raise error
         if begun and (step.op >= NATIVE_MANY or step.op == EACH or step.op == AEACH):
             item = self.inputs[step.node]
-        phase = "copy" if step.op == COPY else "process"
-        self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
+        if begun and self.takes_batches(step):
+            self.drop_batch(step.node, error)
+        else:
+            phase = "copy" if step.op == COPY else "process"
+            self.drop(step.node, phase, error, None if self.index < 0 else self.index, item)
         if begun and self.iterators is not None:
             self.close_call(step.node)
         return step.skip
 
     cdef bint is_before_call(self, Step* step) noexcept:
         """Whether an item at a step that calls a node did not come to its call; the node may still be in another one."""
-        return step.op == COPY
+        return step.op == COPY or step.op == BATCH
+
+    cdef bint takes_batches(self, Step* step) except -1:
+        """Whether a step is of a node with n-to-m batches."""
+        return self.batches is not None and step.op >= COPY and self.batches[step.node] is not None
+
+    cdef list take_batch(self, int u):
+        """Take what waits for a node with n-to-m batches: it is called with it."""
+        cdef Batch batch = self.batches[u]
+        batch.called = batch.items
+        batch.called_indexes = batch.indexes
+        batch.items = []
+        batch.indexes = []
+        return list(batch.called)
+
+    cdef int drop_batch(self, int u, object error) except -1:
+        """Do with the failure of a batch what the policy says, for each of its items."""
+        cdef Batch batch = self.batches[u]
+        cdef list items = batch.called
+        cdef list indexes = batch.called_indexes
+        cdef Py_ssize_t i
+        batch.called = batch.called_indexes = None
+        trace = error.__traceback__
+        if self.policy == POLICY_STOP:
+            self.others = [self.node_error(u, "process", error, indexes[i], items[i]) for i in range(1, len(items))]
+        for i in range(len(items)):
+            set_traceback(error, trace)  # which is taken where an error is kept
+            self.drop(u, "process", error, indexes[i], items[i])
+        return 0
 
     cdef int drop(self, int u, str phase, object error, object index, object item) except -1:
         """Do with the failure of a node what the policy says: raise it, or drop its item."""
@@ -893,8 +962,8 @@ cdef class RunState:
             counts.duration_ns += perf_counter_ns() - self.began_ns
         for u in range(plan.graph.node_count):
             step = self.steps + plan.call_at[u]
-            row[0] = step.passed + (step.active and step.emitted > 0)
-            row[1] = step.filtered + (step.active and step.emitted == 0)
+            row[0] = step.passed + step.weight * (step.active and step.emitted > 0)
+            row[1] = step.filtered + step.weight * (step.active and step.emitted == 0)
             row[2] = step.failed
             row[3] = step.out if step.op >= NATIVE_MANY else step.passed
             row[4] = step.flushed

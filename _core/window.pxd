@@ -27,8 +27,8 @@ cdef class Frame:
     cdef int64_t elapsed_ns       # of the call
     cdef int64_t copied_ns        # before it
     cdef int64_t waited_ns        # between: when it began, until the call does
-    cdef int64_t began_ns         # when it began, where there is a limit
-    cdef object worker            # task that makes the call
+    cdef int64_t began_ns         # when it began, where there is a limit; of a batch, when it came here
+    cdef object worker            # task that makes the call; of a batch, the traceback of its error
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
     cdef tuple path               # where it stands among the passes of its opener; None over the run
@@ -42,6 +42,7 @@ cdef class Bell:
     # Wakes the run that waits for its windows.
     cdef bint waiting             # the run waits
     cdef int part                 # cut behind which the run has a pass under way, -1 for none
+    cdef bint batches             # the run has batches, which it calls when nothing else is under way
     cdef bint halted              # passes are left where they are: an error is to end the run, or they are dropped
     cdef object lock              # what a plain run waits at
     cdef object loop              # event loop, or None
@@ -66,6 +67,8 @@ cdef class Window:
     cdef Overflow overflow
     cdef bint many
     cdef bint streams             # process is an async generator
+    cdef bint batch               # the run makes the calls itself, for `calls` frames at a time (`batches`)
+    cdef int64_t wait_ns          # that its first frame waits for the others of its batch, -1 for as long as it takes
     cdef bint timed
     cdef int64_t limit_ns         # most that a call in a thread may take, 0 for no limit
     cdef bint closed              # no call is begun any more

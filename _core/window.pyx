@@ -130,7 +130,10 @@ cdef class Window:
             self.queued += 1
             if self.unstarted is None:
                 self.unstarted = frame
-            if self.crew is None:
+            if self.batch:
+                if self.wait_ns >= 0:
+                    frame.began_ns = perf_counter_ns()
+            elif self.crew is None:
                 self.wake_task()
             elif self.queued <= self.calls - self.running:
                 self.crew.ready += 1  # who appends staffs the crew
@@ -253,6 +256,8 @@ cdef class Window:
                 self.relay(elsewhere)
             if frame is self.head:
                 self.bell.ring(elsewhere)
+        elif self.bell.batches and self.running + self.queued == 0:  # a batch may wait for nothing else
+            self.bell.ring(elsewhere)
         return 0
 
     cdef int relay(self, bint elsewhere) except -1:

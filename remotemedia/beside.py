@@ -55,6 +55,8 @@ def overlap_of(spec: Any, node: Any, traits: Traits, connections: Iterable[Any])
     connections : iterable of Connection
         Those that lead into it.
     """
+    if traits.batches:
+        return None
     threaded = spec.isolation == "thread"
     calls = most_calls(spec, node)
     if not threaded and (calls == 1 or not is_awaited(traits)):

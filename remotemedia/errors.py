@@ -13,6 +13,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from remotemedia.result import ExecutionResult
 
 REPR_LIMIT = 200
@@ -381,6 +383,11 @@ def _chain(error: BaseException, until: BaseException | None = None) -> list[Bas
     return found
 
 
+def set_traceback(error: BaseException, trace: TracebackType | None) -> None:
+    """Set the traceback of an error of any class: a frozen dataclass refuses setattr."""
+    _set_traceback(error, trace)
+
+
 def detach(error: NodeError | InputError, outer: BaseException | None = None) -> None:
     """Turn the traceback of an error that is kept into text, and let its frames go (R36).
 
@@ -392,7 +399,7 @@ def detach(error: NodeError | InputError, outer: BaseException | None = None) ->
         error.traceback_text = f"{type(error).__name__}: {error}\n"
     for link in _chain(error, until=outer):
         trace = link.__traceback__
-        _set_traceback(link, None)
+        set_traceback(link, None)
         while trace is not None:
             frame = trace.tb_frame
             if not frame.f_code.co_flags & _GENERATORS:  # to clear a suspended one would end it; it may be the node's
@@ -401,5 +408,5 @@ def detach(error: NodeError | InputError, outer: BaseException | None = None) ->
             trace = trace.tb_next
 
 
-_set_traceback = BaseException.__dict__["__traceback__"].__set__  # a frozen dataclass refuses setattr
+_set_traceback = BaseException.__dict__["__traceback__"].__set__
 _GENERATORS = 0x20 | 0x80 | 0x200  # inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR

@@ -60,6 +60,14 @@ class Guard:
         """Forward."""
         return call(self.__wrapped__, "initialize", context)
 
+    def process(self, item: Any) -> Any:
+        """Call the node, or try to; `item` is what its ``process`` or ``process_batch`` takes."""
+        raise AssertionError("every kind of guard has its own")
+
+    def process_batch(self, items: list[Any]) -> Any:
+        """Do the same where the node takes batches: one is tried as a whole."""
+        return self.process(items)
+
     def flush(self) -> Any:
         """Forward."""
         return call(self.__wrapped__, "flush")
@@ -80,7 +88,7 @@ class Guard:
     def _method(self) -> Callable[[Any], Any]:
         """Return the node's ``process`` with its time limit; looked up at the first call, when it is initialized."""
         if self._call is None:
-            method = self.__wrapped__.process
+            method = getattr(self.__wrapped__, self._traits.entry)
             limit, traits = attempt_limit_of(self.spec), self._traits
             if limit is not None:
                 awaits, streams = "process" in traits.awaits, "process" in traits.streams

@@ -39,8 +39,6 @@ class Feature(NamedTuple):
 
 FEATURES = (
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
-    Feature("NodeSpec", "batch_size", "refused", "leave it out, or put a Batcher node before it"),
-    Feature("NodeSpec", "max_batch_wait_ms", "refused", "leave it out"),
     Feature("NodeSpec", "parallelism", "refused", "leave it out: one thread", (1,)),
     Feature("NodeSpec", "capabilities", "inert"),
     Feature("NodeSpec", "host", "inert"),

@@ -178,6 +178,10 @@ class SharedNode:
         """Forward, serialized with all other users."""
         return self._forward("process", item)
 
+    def process_batch(self, items: list[Any]) -> Any:
+        """Forward, serialized with all other users."""
+        return self._forward("process", items)
+
     def produce(self) -> Any:
         """Forward, serialized with all other users."""
         return self._forward("produce")
@@ -200,18 +204,19 @@ class SharedNode:
         return self._instance.breakers.setdefault(key, breaker)
 
     def _forward(self, method: str, *args: Any) -> Any:
+        name = self._traits.entry if method == "process" else method
         if method in self._traits.streams:
             from remotemedia.shared_async import GatedIterator
 
-            return GatedIterator(getattr(self._alive(), method)(*args), self._instance.gate)
+            return GatedIterator(getattr(self._alive(), name)(*args), self._instance.gate)
         if method in self._traits.awaits:
-            return self._awaited(method, *args)
+            return self._awaited(method, name, *args)
         with self._instance.lock:
-            return self._serialized(method, call(self._alive(), method, *args))
+            return self._serialized(method, call(self._alive(), name, *args))
 
-    async def _awaited(self, method: str, *args: Any) -> Any:
+    async def _awaited(self, method: str, name: str, *args: Any) -> Any:
         async with self._instance.gate:
-            return self._serialized(method, await getattr(self._alive(), method)(*args))
+            return self._serialized(method, await getattr(self._alive(), name)(*args))
 
     def _alive(self) -> Any:
         if self._instance.ended:

@@ -11,6 +11,7 @@ from remotemedia._core.node import NativeNode, NodeExecutor
 from remotemedia.errors import ManifestIssue, RegistryError, bounded_repr
 
 LIFECYCLE = ("initialize", "process", "flush", "cleanup", "produce")
+CALLED = ("process", "process_batch", "produce")  # of which a node has one
 WRAPPERS_LIMIT = 64
 SHOWN_FAULTS = 20
 
@@ -30,6 +31,8 @@ class Traits(NamedTuple):
         Methods whose calls give something to be awaited.
     streams : frozenset of str
         Methods whose calls give an async iterator.
+    batches : bool
+        It has ``process_batch``, which is called in place of ``process``; all that is said of ``process`` is of it.
     """
 
     many: bool
@@ -37,11 +40,17 @@ class Traits(NamedTuple):
     produces: bool
     awaits: frozenset[str] = frozenset()
     streams: frozenset[str] = frozenset()
+    batches: bool = False
 
     @property
     def opens(self) -> bool:
         """Whether the node opens a scope, leaving merges aside."""
         return self.many or self.flushes or self.produces
+
+    @property
+    def entry(self) -> str:
+        """The name of the method that takes items."""
+        return "process_batch" if self.batches else "process"
 
     @property
     def is_async(self) -> bool:
@@ -67,18 +76,21 @@ def what_else(node: Any) -> str | None:
     inner = innermost(node)
     if isinstance(inner, type):
         return f"the class {inner.__name__}, not a node; return {inner.__name__}(), or register the class itself"
-    if isinstance(inner, NodeExecutor) or any(callable(getattr(inner, name, None)) for name in ("process", "produce")):
+    if isinstance(inner, NodeExecutor) or any(callable(getattr(inner, name, None)) for name in CALLED):
         return None
-    return f"{bounded_repr(inner, 60)}, not a node; a node has process(item) or produce()"
+    return f"{bounded_repr(inner, 60)}, not a node; a node has process(item), process_batch(items) or produce()"
 
 
 def read_traits(node: Any) -> Traits:
     """Return the traits of `node`; a wrapper (``node.__wrapped__``) has those of what it wraps."""
     node = innermost(node)
     produces = callable(getattr(node, "produce", None))
+    batches = not produces and callable(getattr(node, "process_batch", None))
     layers = {name: function_layers(getattr(node, name, None)) for name in LIFECYCLE}
     if produces:
         del layers["process"]  # it is never called
+    elif batches:
+        layers["process"] = function_layers(node.process_batch)
     awaits = frozenset(name for name in layers if any(map(is_coroutine_function, layers[name])))
     streams = frozenset(name for name in layers if any(map(inspect.isasyncgenfunction, layers[name])))
     many = not produces and (
@@ -86,7 +98,7 @@ def read_traits(node: Any) -> Traits:
         or "process" in streams
         or any(map(inspect.isgeneratorfunction, layers["process"]))
     )
-    return Traits(many, has_own(node, "flush"), produces, awaits, streams)
+    return Traits(many, has_own(node, "flush"), produces, awaits, streams, batches)
 
 
 def is_coroutine_function(function: Any) -> bool:
@@ -101,7 +113,8 @@ def fault_of(node: Any, path: str, name: str) -> ManifestIssue | None:
         if any(map(inspect.isasyncgenfunction, function_layers(getattr(inner, method, None)))):
             what = f"{name}: {type(inner).__name__}.{method} is an async generator, which gives items"
             return ManifestIssue(path, f"{what}; write it as async def without a yield")
-    if not callable(getattr(inner, "produce", None)) and not has_process(inner):
+    others = (getattr(inner, method, None) for method in CALLED if method != "process")
+    if not any(map(callable, others)) and not has_process(inner):
         return ManifestIssue(path, f"{name}: {type(inner).__name__} has no process method; define process(self, item)")
     return None
 

@@ -1,12 +1,12 @@
 from collections.abc import AsyncIterable, Callable, Iterable
 from typing import Any, final
 
-from remotemedia._core.overlap import OverlapState
+from remotemedia._core.batches import BatchState
 from remotemedia.errors import InputError, NodeError
 from remotemedia.result import ExecutionResult
 
 @final
-class Run(OverlapState):
+class Run(BatchState):
     def execute(self, items: Iterable[Any] | None) -> ExecutionResult: ...
     def process(self, item: Any) -> list[Any]: ...
     def flush(self) -> list[Any]: ...

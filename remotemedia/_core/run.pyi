@@ -6,6 +6,9 @@ from remotemedia.errors import InputError, NodeError
 
 class Interrupted(BaseException): ...
 
+class Batch:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+
 class RunState:
     plan: Plan
     session_id: str | None

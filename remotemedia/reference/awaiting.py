@@ -7,9 +7,12 @@ never yields one, so the same code serves both: `run_through` for a plain call, 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from remotemedia.returns import awaited_by
+
+if TYPE_CHECKING:
+    from remotemedia.reference.steps import Line
 
 T = TypeVar("T")
 
@@ -91,3 +94,23 @@ async def awaited(part: Part[T]) -> T:
             closing = isinstance(waiting._error, GeneratorExit)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
+
+
+def as_lines(part: Part[Any]) -> Generator[Line, None, Any]:
+    """Return the value of `part`; what it awaits is given as lines, which `Travel.drive` knows from others."""
+    while True:
+        try:
+            waiting = next(part)
+        except StopIteration as end:
+            return end.value
+        yield None, waiting
+
+
+def as_scopes(part: Part[Any]) -> Generator[list[Line], None, Any]:
+    """Return the value of `part`; what it awaits is given as scopes of one line."""
+    while True:
+        try:
+            waiting = next(part)
+        except StopIteration as end:
+            return end.value
+        yield [(None, waiting)]

@@ -17,12 +17,13 @@ from remotemedia.guards import GuardedFactory
 from remotemedia.items import is_async_iterable, iterate
 from remotemedia.parallel_init import levels
 from remotemedia.reference.awaiting import awaited, run_through
+from remotemedia.reference.batches import travel_of
 from remotemedia.reference.graph import Graph
 from remotemedia.reference.lifecycle import Lifecycle, raise_any
 from remotemedia.reference.nodes import TWINS
 from remotemedia.reference.plan import Plan
 from remotemedia.reference.steps import Line, Program, lay_out
-from remotemedia.reference.travel import Emission, OnError, Travel, closed
+from remotemedia.reference.travel import Emission, OnError, closed
 from remotemedia.result import ExecutionResult, ExecutionStatus
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Run:
         self._clocks = [step.clock for step in program.steps if step.clock is not None]
         self._guards = [step.attempts for step in program.steps if step.attempts is not None]
         self._lifecycle = Lifecycle(program.steps, claims)
-        self._travel = Travel(program, policy, self._lifecycle, on_error)
+        self._travel = travel_of(program, policy, self._lifecycle, on_error)
         self._blueprint = blueprint
         self._session_id = session_id
         self._stream: Iterator[Emission] | None = None
@@ -246,12 +247,12 @@ class Run:
         self._travel.failures = []
         self._travel.outer = None
 
-    def _feed(self, items: Any) -> Iterator[list[Line]]:
+    def _feed(self, items: Any) -> Iterator[Iterable[Line]]:
         if items is None:
             return self._travel.produced()
         return self._travel.inputs(items.__aiter__() if is_async_iterable(items) else iterate(items))
 
-    def _gather(self, passes: Iterator[list[Line]]) -> Part[list[Any]]:
+    def _gather(self, passes: Iterator[Iterable[Line]]) -> Part[list[Any]]:
         self._begin()
         try:
             yield from self._collect(passes)
@@ -262,7 +263,7 @@ class Run:
         self._clear()
         return results
 
-    def _collect(self, passes: Iterator[list[Line]]) -> Part[None]:
+    def _collect(self, passes: Iterator[Iterable[Line]]) -> Part[None]:
         results, outputs = self._results, self._outputs
         several = len(self._program.sinks) > 1
         for sink, item in self._travel.drive(passes):

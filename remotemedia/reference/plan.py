@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.batching import batching_fault
 from remotemedia.beside import overlap_fault
 from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.guards import is_guarded
@@ -14,6 +15,9 @@ from remotemedia.traits import LIFECYCLE, WRAPPERS_LIMIT, check_nodes, fault_of,
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+BATCHING = ("batch_size", "max_batch_wait_ms", "batch_type", "batch_errors", "idempotent")
 
 
 class Plan:
@@ -64,9 +68,11 @@ class Plan:
         fault = fault_of(node, path, name)
         if fault is None and is_guarded(spec):
             fault = node.fault
+        into = [self.connections[e] for e in graph.incoming[u]]
         if fault is None:
-            into = [self.connections[e] for e in graph.incoming[u]]
             fault = overlap_fault(u, name, spec, node, self.traits[u], into)
+        if fault is None:
+            fault = batching_fault(u, name, spec, node, self.traits[u], into)
         if fault is None and self.traits[u].produces and graph.incoming[u]:
             fault = fed_producer(u, name, (graph.ids[p] for p in graph.predecessors(u)))
         if fault is None and self.joins[u]:
@@ -94,7 +100,7 @@ def kind_of(node: Any) -> list[Any]:
     for _ in range(WRAPPERS_LIMIT):
         cls = type(node)
         kind.append(cls)
-        for name in ("emits", "max_concurrency", *LIFECYCLE):
+        for name in ("emits", "max_concurrency", *BATCHING, "process_batch", *LIFECYCLE):
             found = getattr(node, name, None)
             own = getattr(cls, name, None)
             inherited = isinstance(found, BuiltinMethodType) and found.__self__ is node and found.__name__ == name

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.batching import batch_call, batching_of
 from remotemedia.beside import overlap_of
 from remotemedia.guards import Guard
 from remotemedia.limits import bounded, limit_of
@@ -97,6 +98,7 @@ class Step:
 
     __slots__ = (
         "attempts",
+        "batching",
         "clock",
         "copies",
         "failed",
@@ -136,7 +138,9 @@ class Step:
         self.partial = spec.join_missing == "partial"
         self.copies = spec.copy is True
         self.sink = False
-        self.overlaps = overlap_of(spec, node, traits, ()) is not None  # so it would be elsewhere
+        self.batching = batching_of(spec, node, traits)
+        pairs = self.batching is not None and not self.batching.many
+        self.overlaps = pairs or overlap_of(spec, node, traits, ()) is not None  # so it would be elsewhere
         self.clock = Clock() if timed else None
         self.attempts: Attempts | None = node.attempts if isinstance(node, Guard) else None
         self.passed = self.filtered = self.failed = self.out = self.flushed = 0
@@ -145,6 +149,12 @@ class Step:
     def bind(self) -> None:
         """Look up ``process`` (once, when all nodes are initialized); other methods are when they are called."""
         if self.traits.produces:
+            return
+        if self.batching is not None:
+            method = self.bounded("process", self.node.process_batch)
+            awaits = "process" in self.traits.awaits
+            self.process, attempts = batch_call(self.node, method, self.batching, awaits)
+            self.attempts = attempts or self.attempts
             return
         self.process = self.bounded("process", self.node.process)
         if self.clock is not None and self.inlet is not None:  # other calls are timed where they go on
@@ -342,6 +352,7 @@ def lay_out(plan: Plan, nodes: list[Any], timed: bool) -> Program:
             taps.append(Tap(step.id))
             step.targets.append(taps[-1])
         special = u in scopes.members or joins[u] or step.copies or "process" in step.traits.awaits
+        special = special or step.batching is not None
         if not special and all(type(target) is Inlet for target in step.targets):
             step.inlet = step.inlets[0]
     return Program(graph, at, scopes, taps)

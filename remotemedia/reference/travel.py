@@ -11,19 +11,19 @@ stream are the same passes, consumed differently.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import InputError, NodeError, SessionClosedError, detach
 from remotemedia.items import refusal
-from remotemedia.reference.awaiting import Await, wait_for
+from remotemedia.reference.awaiting import Await, as_lines, as_scopes, wait_for
 from remotemedia.reference.graph import RUN
 from remotemedia.reference.lifecycle import raise_any
 from remotemedia.returns import NO_ITEM, async_series, emitted_many, refuse_lazy, series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from remotemedia.reference.awaiting import Part
     from remotemedia.reference.lifecycle import Lifecycle
@@ -42,15 +42,21 @@ class Call:
         self.phase = phase
         self.item = item
         self.emitted = False
+        self.members: list[tuple[int | None, Any]] | None = None  # of a batch: indexes and items
         self.timed = False  # the call of ``process`` is in the node's times
         self.iterator: Any = None  # None until the node has been called
         self._streams = phase in step.traits.streams
+
+    @property
+    def weight(self) -> int:
+        """How many items it is for."""
+        return 1 if self.members is None else len(self.members)
 
     def start(self) -> Any:
         """Call the node; return what it gives, or the `Await` for it."""
         step = self.step
         if self.phase == "process":
-            if step.copies:
+            if step.copies and self.members is None:  # those are copied when they arrive
                 self.item = self._copy()
             given = step.process(self.item)
         else:
@@ -128,7 +134,7 @@ class Travel:
         self.outer: BaseException | None = None
         self.stopping = False
 
-    def drive(self, passes: Iterator[list[Line]]) -> Iterator[Emission]:
+    def drive(self, passes: Iterator[Iterable[Line]]) -> Iterator[Emission]:
         """Make one pass after the other; give what the sinks emit, and what is to be awaited.
 
         While a scope inside a scope is run, the rest of the outer one waits on `suspended`.
@@ -178,15 +184,23 @@ class Travel:
     def _visit(self, step: Step) -> Iterator[Line]:
         """Call a node that is not plain; for each of its outputs give the lines of the scope that it opens."""
         for item in step.arrivals():
-            call = Call(step, "process", item)
-            while (output := (yield from as_lines(self._next(call)))) is not None:
-                for target in step.targets:
-                    target.put(output)
-                yield from self._program.scopes[step.position]
+            yield from self._called(Call(step, "process", item))
 
-    def inputs(self, items: Any, first: int = 0) -> Iterator[list[Line]]:
+    def _called(self, call: Call) -> Iterator[Line]:
+        """Call a node; for each of its outputs give the lines of the scope that it opens."""
+        step = call.step
+        while (output := (yield from as_lines(self._next(call)))) is not None:
+            for target in step.targets:
+                target.put(output)
+            yield from self._lines(step.position)
+
+    def _lines(self, scope: int) -> Iterable[Line]:
+        """Return the lines of a pass over a scope."""
+        return self._program.scopes[scope]
+
+    def inputs(self, items: Any, first: int = 0) -> Iterator[Iterable[Line]]:
         """Give a pass over the run for each input item, put into every source; `first` is the index of the first."""
-        sources, scope = self._program.inputs, self._program.scopes[RUN]
+        sources = self._program.inputs
         self._origin = self.items_in - first
         self._flushing = False
         for item in items if hasattr(items, "__next__") else awaited_items(items):
@@ -200,11 +214,11 @@ class Travel:
                 for inlet in sources:
                     inlet.item = item
                 del item
-                yield scope
+                yield self._lines(RUN)
             if self.stopping:
                 raise closed()
 
-    def produced(self) -> Iterator[list[Line]]:
+    def produced(self) -> Iterator[Iterable[Line]]:
         """Give the passes of what the producers make, one producer after the other, each to its end."""
         self._origin = self.items_in
         self._flushing = False
@@ -212,7 +226,7 @@ class Travel:
             self._lifecycle.log("produce", step)
             yield from self._below(Call(step, "produce"))
 
-    def flushes(self) -> Iterator[list[Line]]:
+    def flushes(self) -> Iterator[Iterable[Line]]:
         """Give the passes of what the nodes held back, in topological order."""
         self._flushing = True
         for step in self._program.flushers:
@@ -226,7 +240,7 @@ class Travel:
                 self._calls[-1].time()
             yield from self._close_innermost()
 
-    def _below(self, call: Call) -> Iterator[list[Line]]:
+    def _below(self, call: Call) -> Iterator[Iterable[Line]]:
         """For each item of `call` give the passes below its node: the scope that it opens, then those around it."""
         step, program = call.step, self._program
         while (output := (yield from as_scopes(self._next(call)))) is not None:
@@ -234,7 +248,7 @@ class Travel:
                 target.put(output)
             scope: int | None = step.position
             while scope is not None:
-                yield program.scopes[scope]
+                yield self._lines(scope)
                 scope = program.outer[scope]
 
     def _next(self, call: Call) -> Part[Any]:
@@ -264,7 +278,7 @@ class Travel:
             except BaseException as error:
                 call.time()
                 self._count_failure(call)
-                raise_any(self._verdict(step, call.phase, error, call.item))
+                raise_any(self._verdict_of(call, error))
                 yield from self._close_innermost()
                 return None
             if clock is not None:
@@ -274,7 +288,7 @@ class Travel:
         if item is END:
             del self._calls[-1]
             if call.phase == "process" and not call.emitted:
-                step.filtered += 1
+                step.filtered += call.weight
             return None
         self._count_output(call)
         return item
@@ -301,7 +315,7 @@ class Travel:
             self.items_in += 1
         else:
             step.out += 1
-            step.passed += not call.emitted
+            step.passed += 0 if call.emitted else call.weight
         call.emitted = True
 
     def _count_failure(self, call: Call) -> None:
@@ -309,13 +323,17 @@ class Travel:
         if call.phase == "produce":
             self.items_in += 1
         elif call.phase != "flush":
-            call.step.passed -= call.emitted
+            call.step.passed -= call.weight if call.emitted else 0
 
     # --- errors ---
 
     def _index(self) -> int | None:
         """Return the index of the input item under way; None in a flush."""
         return None if self._flushing else self.items_in - self._origin - 1
+
+    def _verdict_of(self, call: Call, error: BaseException) -> BaseException | None:
+        """Return what to raise for what a call raised."""
+        return self._verdict(call.step, call.phase, error, call.item)
 
     def _verdict(self, step: Step, phase: str, error: BaseException, item: Any) -> BaseException | None:
         """Return what to raise for what a node raised, None if the policy lets the run go on."""
@@ -362,26 +380,6 @@ def awaited_items(items: Any) -> Iterator[Any]:
             return
         yield item
         del item, waiting
-
-
-def as_lines(part: Part[Any]) -> Generator[Line, None, Any]:
-    """Return the value of `part`; what it awaits is given as lines, which `Travel.drive` knows from others."""
-    while True:
-        try:
-            waiting = next(part)
-        except StopIteration as end:
-            return end.value
-        yield None, waiting
-
-
-def as_scopes(part: Part[Any]) -> Generator[list[Line], None, Any]:
-    """Return the value of `part`; what it awaits is given as scopes of one line."""
-    while True:
-        try:
-            waiting = next(part)
-        except StopIteration as end:
-            return end.value
-        yield [(None, waiting)]
 
 
 def closed() -> SessionClosedError:

@@ -1,0 +1,3 @@
+from remotemedia._core.overlap import OverlapState
+
+class BatchState(OverlapState): ...
