@@ -756,7 +756,7 @@ def test_the_fast_way_takes_just_what_the_walk_takes(tree, data):
         [{"python_deps": 1, "pythonDeps": 1}, {"pythonDeps": None, "python_deps": 1}],
         [{"nodeType": "Echo"}, {"nodeType": None}],
         [{"joinMissing": "skip"}, {"join_missing": "skip"}, {"join_missing": "skip", "fan_in": "merge"}],
-        [{"zzz": None}, {"X-a": 1}, {"ID": None}, {"isolation": "wasm"}, {"batchSize": 2}, {"params": [None]}],
+        [{"zzz": None}, {"X-a": 1}, {"ID": None}, {"isolation": "wasm"}, {"batchSize": 0}, {"params": [None]}],
     ],
 )
 def test_what_the_walk_refuses_is_not_taken_by_the_fast_way(nodes):

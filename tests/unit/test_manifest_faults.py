@@ -260,10 +260,6 @@ def test_a_manifest_is_an_object(source):
 UNSUPPORTED_KEYS = [
     ("isolation", "process"),
     ("isolation", "wasm"),
-    ("batch_size", 1),
-    ("batch_size", 32),
-    ("max_batch_wait_ms", 0),
-    ("max_batch_wait_ms", 5.5),
     ("parallelism", 2),
     ("parallelism", 64),
 ]
@@ -293,6 +289,8 @@ def test_what_promises_protection_or_meaning_is_refused(key, value):
         with_node(timeout_ms={"initialize": 1, "process": 2.5, "cleanup": 3}),
         with_node(timeout_ms={}),
         with_node(max_concurrency=2),
+        with_node(batch_size=1),
+        with_node(batch_size=32, max_batch_wait_ms=5.5),
         with_node(retry={"max_attempts": 2}),
         with_node(
             retry={
@@ -341,8 +339,8 @@ def _parts(part):
 
 
 def test_every_feature_is_refused_as_often_as_it_is_used():
-    source = with_node(batch_size=1, parallelism=3, isolation="process")
-    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["batch_size", "parallelism", "isolation"]
+    source = with_node(parallelism=3, isolation="process")
+    assert [path.rpartition(".")[2] for path, _ in faults(source)] == ["parallelism", "isolation"]
 
 
 GRAPH_FAULTS = [

@@ -100,6 +100,8 @@ DEFAULTS = dict.fromkeys(
         "join_missing",
         "copy",
         "is_output_node",
+        "batch_size",
+        "max_batch_wait_ms",
         "max_concurrency",
         "isolation",
         "timeout_ms",
@@ -175,6 +177,7 @@ def test_imports_nothing_compiled_but_the_base_classes(path):
     ours = {
         "remotemedia." + name
         for name in (
+            "batching",
             "beside",
             "bounded",
             "errors",

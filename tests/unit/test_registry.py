@@ -270,7 +270,7 @@ class Wrapper:
 
 
 NO_NODES = [
-    (lambda: None, "None, not a node; a node has process(item) or produce()"),
+    (lambda: None, "None, not a node; a node has process(item), process_batch(items) or produce()"),
     (lambda: 5, "5, not a node; a node has"),
     (lambda: {"process": 1}, "{'process': 1}, not a node"),
     (lambda: "Scale", "'Scale', not a node"),
