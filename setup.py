@@ -19,6 +19,7 @@ MODULES = (
     "node",
     "params",
     "numeric",
+    "cfunction",
     "nodes",
     "graph",
     "jsonscan",

@@ -10,7 +10,7 @@ batch has items.
 """
 
 from cpython.list cimport PyList_CheckExact
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.time cimport perf_counter_ns
 from libc.stdint cimport int64_t
 
@@ -25,6 +25,8 @@ from remotemedia._core.run import Interrupted
 cdef extern from "Python.h":
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
     PyObject* PySequence_Fast_GET_ITEM(object sequence, Py_ssize_t i) noexcept
+    PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
+    PyTypeObject* Py_TYPE(object item) noexcept
 
 cdef object Failed = None  # of `remotemedia.batching`, which only runs with batches import
 
@@ -211,7 +213,11 @@ cdef class BatchState(OverlapState):
     # --- a pipeline of one such node, and a list: no passes are made, as long as all is well ------------------------------
 
     cdef bint feed_batch(self) except -1:
-        """Call the node with the next items of the input list, and keep what it gives; False if that is not possible."""
+        """Call the node with items of the input list, batch after batch, and keep what it gives.
+
+        Return True where frames were made of a batch, for something is to be done with each of its items; False where
+        the next item, or the end, is to be fetched.
+        """
         cdef Window window
         cdef Py_ssize_t count, i
         cdef list frames = []
@@ -219,26 +225,28 @@ cdef class BatchState(OverlapState):
         if not self.plan.whole_batch or self.feed != FEED_LIST or self.streaming or self.on_loop or self.timed:
             return False
         window = self.windows[0]
-        count = self.bulk_count(window)
-        if count == 0:
-            return False
-        items = self.source[self.cursor_at:self.cursor_at + count]
-        if type(items) is not list:
-            items = list(items)
-        self.budget -= count
-        if self.budget < 0:
-            self.tick()
-        self.cursor_at += count
-        failure = given = None
-        try:
-            given = window.function(items)
-        except BaseException as error:
-            failure = error
-        self.items_in += count
-        if failure is None and PyList_CheckExact(given) and len(given) == count and self.keep_outputs(given) == 0:
+        while True:
+            count = self.bulk_count(window)
+            if count == 0:
+                return False
+            self.budget -= count
+            if self.budget < 0:
+                self.tick()
+            items = self.source[self.cursor_at:self.cursor_at + count]
+            if type(items) is not list:
+                items = list(items)
+            self.cursor_at += count
+            self.items_in += count
+            failure = given = None
+            try:
+                given = window.function(items)
+            except BaseException as error:
+                failure = error
+                break
+            if not PyList_CheckExact(given) or len(given) != count or self.keep_outputs(given) != 0:
+                break
             self.fed += count
             self.index = self.fed
-            return True
         for i in range(count):  # frames after all
             self.begin_pass()
             self.fed += 1
@@ -264,12 +272,15 @@ cdef class BatchState(OverlapState):
         cdef Py_ssize_t count = min(<Py_ssize_t> window.calls, PySequence_Fast_GET_SIZE(self.source) - self.cursor_at)
         cdef Py_ssize_t i
         cdef PyObject* item
+        cdef PyTypeObject* sound = NULL  # the type of the item before: most have the same
         if window.count or window.paused is not None or self.spool or self.held is not None:
             return 0
         for i in range(count):
             item = PySequence_Fast_GET_ITEM(self.source, self.cursor_at + i)
-            if <object> item is None or is_lazy(<object> item):
-                return 0
+            if Py_TYPE(<object> item) != sound:
+                if <object> item is None or is_lazy(<object> item):
+                    return 0
+                sound = Py_TYPE(<object> item)
         return max(count, 0)
 
     cdef int keep_outputs(self, list outputs) except -1:
@@ -277,20 +288,27 @@ cdef class BatchState(OverlapState):
         cdef Step* step = self.steps + self.plan.cuts[0].step
         cdef Py_ssize_t filtered = 0
         cdef list results = self.results
+        cdef PyTypeObject* sound = NULL
+        cdef PyObject* output
+        cdef Py_ssize_t i
         global Failed
         if Failed is None:
             from remotemedia.batching import Failed
-        for output in outputs:
-            if output is None:
-                filtered += 1
-            elif is_lazy(output) or type(output) is Failed:
-                return 1
+        for i in range(len(outputs)):
+            output = PyList_GET_ITEM(outputs, i)
+            if Py_TYPE(<object> output) != sound:
+                if <object> output is None:
+                    filtered += 1
+                    continue
+                if is_lazy(<object> output) or type(<object> output) is Failed:
+                    return 1
+                sound = Py_TYPE(<object> output)
         if filtered == 0:
             results.extend(outputs)
         else:
-            for output in outputs:
-                if output is not None:
-                    results.append(output)
+            for item in outputs:
+                if item is not None:
+                    results.append(item)
         step.passed += len(outputs) - filtered
         step.filtered += filtered
         return 0

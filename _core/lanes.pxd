@@ -4,12 +4,13 @@ from cpython.object cimport PyObject
 from libc.math cimport fabs, rint
 from libc.stdint cimport int64_t, uint16_t
 
+from remotemedia._core.cfunction cimport map_t, map_with_t
 from remotemedia._core.plan cimport Step
 
 
 cdef enum LaneCode:
     LANE_PASS, LANE_COUNT, LANE_ADD, LANE_SUBTRACT, LANE_MULTIPLY, LANE_DIVIDE, LANE_MODULO, LANE_ABS, LANE_ROUND,
-    LANE_CLAMP, LANE_AT_LEAST
+    LANE_CLAMP, LANE_MAP, LANE_MAP_WITH, LANE_AT_LEAST
 
 
 cdef struct LaneOp:
@@ -17,6 +18,8 @@ cdef struct LaneOp:
     double value                  # the operand, the threshold, or the lower limit
     double most                   # the upper limit
     int64_t* seen                 # LANE_COUNT: the node's own count
+    void* function                # LANE_MAP, LANE_MAP_WITH: a C function of the user's, and its data
+    void* data
     Step* step                    # of the node, for its counts and where to go on when it filters
 
 
@@ -85,6 +88,10 @@ cdef inline int through_lane(Lane* lane, double* value) noexcept nogil:
             x = clamp(x, op.value, op.most)
         elif op.code == LANE_ROUND:
             x = rint(x)
+        elif op.code == LANE_MAP:
+            x = (<map_t> op.function)(x)
+        elif op.code == LANE_MAP_WITH:
+            x = (<map_with_t> op.function)(x, op.data)
         elif op.code == LANE_COUNT:
             op.seen[0] += 1
         op.step.passed += 1

@@ -16,15 +16,16 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY, copysign, fabs, fmod, rint
 from libc.stdint cimport int32_t
 
+from remotemedia._core.cfunction cimport MAP, MAP_WITH, CFunction, map_t, map_with_t
 from remotemedia._core.nodes cimport Counter, PassThrough
 from remotemedia._core.numeric cimport (
     ADD, DIVIDE, MODULO, POWER, SUBTRACT, Abs, Arithmetic, Clamp, Round, Threshold,
 )
-from remotemedia._core.plan cimport LANE
+from remotemedia._core.plan cimport LANE, NATIVE
 
 cdef int64_t EXACT = 1 << 53  # every integer up to it is a double
 cdef Py_ssize_t STRETCH = 1 << 20  # ops on elements between two looks at signals: about a millisecond
-cdef int SLOW = 128  # what a remainder takes, in additions
+cdef int SLOW = 128  # what a remainder takes, or a function of the user's, in additions
 
 cdef extern from *:
     """
@@ -126,6 +127,11 @@ cdef bint read_op(LaneOp* op, object node) except -1:
         return ((<Clamp> node).least is None or as_double((<Clamp> node).least, &op.value)) and (
             (<Clamp> node).most is None or as_double((<Clamp> node).most, &op.most)
         )
+    if isinstance(node, CFunction):
+        op.code = LANE_MAP if (<CFunction> node).pointer.signature == MAP else LANE_MAP_WITH
+        op.function = (<CFunction> node).pointer.address
+        op.data = (<CFunction> node).pointer.data
+        return op.step.op == NATIVE and (<CFunction> node).pointer.signature <= MAP_WITH
     cdef Arithmetic given = node
     if not as_double(given.operand, &op.value) or given.operation == POWER:
         return False
@@ -180,9 +186,9 @@ cdef class Lanes:
                     op.step.arg = self.count - 1
                 lane.count += 1
                 lane.end = p + 1
-                lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_CLAMP
+                lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_MAP_WITH
                 lane.filters = lane.filters or op.code == LANE_AT_LEAST
-                lane.stretch += SLOW if op.code == LANE_MODULO else 1
+                lane.stretch += SLOW if op.code in (LANE_MODULO, LANE_MAP, LANE_MAP_WITH) else 1
                 op += 1
         for p in range(self.count):  # the ops' weights so far
             self.lanes[p].stretch = max(STRETCH // self.lanes[p].stretch // BLOCK, <Py_ssize_t> 1) * BLOCK
@@ -296,6 +302,14 @@ cdef Py_ssize_t through_block(
         elif op.code == LANE_ROUND:
             for i in range(n):
                 to[i] = rint(source[i])
+            source = to
+        elif op.code == LANE_MAP:
+            for i in range(n):
+                to[i] = (<map_t> op.function)(source[i])
+            source = to
+        elif op.code == LANE_MAP_WITH:
+            for i in range(n):
+                to[i] = (<map_with_t> op.function)(source[i], op.data)
             source = to
         elif op.code == LANE_COUNT:
             op.seen[0] += n

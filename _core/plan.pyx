@@ -17,6 +17,7 @@ from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
+from remotemedia._core.cfunction cimport CFunction
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.node cimport NativeNode, NodeExecutor
 from remotemedia._core.nodes cimport Counter, PassThrough
@@ -398,6 +399,11 @@ cdef int async_bits(object traits) except -1:
     return bits
 
 
+cdef bint may_lane(object node) noexcept:
+    """Whether a node is of a kind that has a lane, whatever its params."""
+    return type(node) in LANE_KINDS or isinstance(node, CFunction)
+
+
 cdef list find_spans(Plan plan, list nodes):
     """Where nodes that may share a lane stand side by side, whatever their params: (first step, last step)."""
     cdef list spans = []
@@ -405,7 +411,7 @@ cdef list find_spans(Plan plan, list nodes):
     cdef int first = -1
     cdef bint computes = False
     for p in range(plan.step_count):
-        if plan.steps[p].op in (PASS, COUNT, NATIVE) and type(nodes[plan.steps[p].node]) in LANE_KINDS:
+        if plan.steps[p].op in (PASS, COUNT, NATIVE) and may_lane(nodes[plan.steps[p].node]):
             if first < 0:
                 first = p
             computes = computes or plan.steps[p].op == NATIVE

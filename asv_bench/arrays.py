@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from live import in_turn, median_ratio
@@ -40,6 +41,47 @@ def scalars(rounds: int = 25, count: int = 100_000) -> float:
 
     assert run(tree, items).results == by_comprehension()
     return median_ratio(in_turn(rounds, lambda: run(tree, items).results, by_comprehension))
+
+
+def c_function_slope(rounds: int = 15, count: int = 100_000, more: int = 10) -> float:
+    """Return what one more C function of the user's costs an item ÷ what one more built-in Multiply does."""
+    import ctypes
+    import ctypes.util
+
+    library = ctypes.CDLL(ctypes.util.find_library("m"))
+    library.fabs.restype, library.fabs.argtypes = ctypes.c_double, [ctypes.c_double]
+    items = floats(count)
+    runner = executor("cython", fabs=rm.c_function(library.fabs, "fabs"))
+    kinds = {"fabs": {}, "Multiply": {"multiplier": 1.0000001}}
+    trees = [rm.Manifest.from_dict(chain(*[(kind, kinds[kind])] * n)) for kind in kinds for n in (2, 2 + more)]
+    calls = [lambda tree=tree: runner.execute_with_input(tree, items) for tree in trees]
+    slopes = [(ours - short, theirs - brief) for short, ours, brief, theirs in in_turn(rounds, *calls)]
+    return statistics.median(ours for ours, _ in slopes) / statistics.median(theirs for _, theirs in slopes)
+
+
+def batches(rounds: int = 15, count: int = 100_000, size: int = 256) -> float:
+    """Return a node with NumPy inside, in batches, ÷ the same calls without the runtime."""
+    import numpy as np
+
+    class Roots(rm.NodeExecutor):
+        batch_size = size
+
+        def process_batch(self, items: list[Any]) -> list[Any]:
+            return np.sqrt(np.array(items)).tolist()  # type: ignore[no-any-return]
+
+    items = floats(count)
+    tree = rm.Manifest.from_dict(chain(("Roots", {})))
+    run = executor("cython", Roots=Roots).execute_with_input
+
+    def bare() -> list[Any]:
+        node = Roots()
+        results: list[Any] = []
+        for start in range(0, count, size):
+            results.extend(node.process_batch(items[start : start + size]))
+        return results
+
+    assert run(tree, items).results == bare()
+    return median_ratio(in_turn(rounds, lambda: run(tree, items).results, bare))
 
 
 def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:

@@ -15,6 +15,7 @@ _HOMES = {
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
     "remotemedia._core.pool": ("SessionPool",),
     "remotemedia._core.session": ("Session", "Stream"),
+    "remotemedia.c_function": ("array_function", "c_function"),
     "remotemedia.aio": ("AsyncSession", "AsyncStream"),
     "remotemedia.aio_pool": ("AsyncSessionPool",),
     "remotemedia.errors": (
@@ -84,6 +85,8 @@ __all__ = [
     "SessionPool",
     "Stream",
     "__version__",
+    "array_function",
+    "c_function",
     "get_include",
     "node",
 ]
@@ -95,6 +98,7 @@ if TYPE_CHECKING:
     from remotemedia._core.session import Session, Stream
     from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.aio_pool import AsyncSessionPool
+    from remotemedia.c_function import array_function, c_function
     from remotemedia.errors import (
         CircuitOpenError,
         DeadlineError,

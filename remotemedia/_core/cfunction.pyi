@@ -1,0 +1,13 @@
+from remotemedia._core.node import NativeNode
+
+SIGNATURES: tuple[str, ...]
+
+class CPointer:
+    def __init__(
+        self, address: int, signature: int, owner: object, data: int = 0, data_owner: object = None
+    ) -> None: ...
+
+class CFunction(NativeNode):
+    c_pointer: CPointer
+
+def capsule_parts(capsule: object) -> tuple[str | None, int, int]: ...
