@@ -310,7 +310,7 @@ def make_node(blueprint: Any, position: int) -> Any:
     guard = factory.guard if isinstance(factory, GuardedFactory) else None
     if guard is not None:
         factory = factory.factory
-    if isinstance(factory, type) and factory.__module__ == "remotemedia._core.nodes":
+    if isinstance(factory, type) and factory.__module__.startswith("remotemedia._core.") and factory.__name__ in TWINS:
         twin = TWINS[factory.__name__]()
         return twin if guard is None else guard(twin)
     return blueprint.make(position)

@@ -6,12 +6,14 @@ import math
 from collections import OrderedDict
 from decimal import Decimal
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy
 import pytest
 
 from remotemedia._core.node import NodeContext
 from remotemedia.reference import TWINS
+from remotemedia.reference.engine import make_node
 
 
 def ready(name, **params):
@@ -25,6 +27,13 @@ def test_there_is_a_twin_of_every_builtin():
     from remotemedia._core.nodes import BUILTINS
 
     assert {cls.__name__ for cls in BUILTINS.values()} == set(TWINS)
+
+
+def test_the_reference_engine_makes_the_twin_of_every_builtin():
+    from remotemedia._core.nodes import BUILTINS
+
+    for cls in BUILTINS.values():
+        assert type(make_node(SimpleNamespace(factories=[cls]), 0)) is TWINS[cls.__name__]
 
 
 def test_pass_through_hands_on_the_same_object():
