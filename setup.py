@@ -20,6 +20,7 @@ MODULES = (
     "params",
     "numeric",
     "cfunction",
+    "running",
     "nodes",
     "graph",
     "jsonscan",
@@ -42,6 +43,7 @@ MODULES = (
 )
 DEBUG = os.environ.get("REMOTEMEDIA_DEBUG") == "1"
 COVERAGE = os.environ.get("REMOTEMEDIA_COVERAGE") == "1"
+EXACT = ["-ffp-contract=off"]  # floats as in Python: GCC on ARM would round a * b + c once, not twice
 MODE = "debug" if DEBUG else "coverage" if COVERAGE else "release"
 
 DIRECTIVES = {
@@ -102,7 +104,7 @@ extensions = [
         f"remotemedia._core.{name}",
         [str(SOURCES / f"{name}.pyx")],
         depends=[str(p) for p in sorted(SOURCES.glob("*.pxd"))],
-        extra_compile_args=[] if sys.platform == "win32" else ["-O0", "-g"] if DEBUG else ["-O2"],
+        extra_compile_args=[] if sys.platform == "win32" else [*EXACT, "-O0", "-g"] if DEBUG else [*EXACT, "-O2"],
         define_macros=[("CYTHON_TRACE", "1")] if COVERAGE else [],
     )
     for name in MODULES

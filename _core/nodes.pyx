@@ -1,4 +1,4 @@
-"""The built-in nodes at C speed, those for numbers are in `numeric`; `remotemedia.reference.nodes` has the same in Python.
+"""The built-in nodes at C speed, those for numbers are in `numeric` and `running`; `remotemedia.reference.nodes` has the same in Python.
 
 What a node does not take fails with TypeError. Params are checked at `initialize`: a missing, wrong or unknown one is a
 ValueError that names node and param.
@@ -18,6 +18,7 @@ from remotemedia._core.node cimport NativeNode, NodeContext
 from remotemedia._core.params cimport check_names, choice_param, param_error, refuse_item, required, size_param, text_param
 
 from remotemedia._core.numeric import Abs, Add, Calculator, Clamp, Multiply, Round, Threshold
+from remotemedia._core.running import MovingAverage, RunningStats
 from remotemedia.errors import bounded_repr
 
 cdef object logger = logging.getLogger("remotemedia")
@@ -150,7 +151,7 @@ cdef class Batcher(NativeNode):
 
     def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
-        self.size = size_param(context)
+        self.size = size_param(context, "size")
         self.held = []
 
     def flush(self):
@@ -189,7 +190,7 @@ cdef class Buffer(NativeNode):
 
     def initialize(self, NodeContext context not None):
         check_names(context, self.PARAMS)
-        self.size = size_param(context)
+        self.size = size_param(context, "size")
         self.held = deque()
 
     def flush(self):
@@ -207,6 +208,8 @@ BUILTINS = MappingProxyType({
     "Abs": Abs,
     "Clamp": Clamp,
     "Round": Round,
+    "MovingAverage": MovingAverage,
+    "RunningStats": RunningStats,
     "Threshold": Threshold,
     "Filter": Filter,
     "Batcher": Batcher,

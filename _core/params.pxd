@@ -14,7 +14,7 @@ cdef object param_error(NodeContext context, str name, str problem)
 cdef int check_names(NodeContext context, object known) except -1
 cdef object required(NodeContext context, str name)
 cdef object number_param(NodeContext context, str name)
-cdef Py_ssize_t size_param(NodeContext context) except -1
+cdef Py_ssize_t size_param(NodeContext context, str name) except -1
 cdef str text_param(NodeContext context, str name)
 cdef int choice_param(NodeContext context, str name, dict choices) except -1
 

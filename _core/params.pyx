@@ -49,10 +49,10 @@ cdef object number_param(NodeContext context, str name):
     return value
 
 
-cdef Py_ssize_t size_param(NodeContext context) except -1:
-    value = required(context, "size")
+cdef Py_ssize_t size_param(NodeContext context, str name) except -1:
+    value = required(context, name)
     if not isinstance(value, int) or PyBool_Check(value) or value < 1:
-        raise param_error(context, "size", f"must be an integer of at least 1, not {bounded_repr(value)}")
+        raise param_error(context, name, f"must be an integer of at least 1, not {bounded_repr(value)}")
     return min(value, 2 ** 62)  # more than memory holds
 
 

@@ -9,6 +9,8 @@ from remotemedia._core.numeric import Clamp as Clamp
 from remotemedia._core.numeric import Multiply as Multiply
 from remotemedia._core.numeric import Round as Round
 from remotemedia._core.numeric import Threshold as Threshold
+from remotemedia._core.running import MovingAverage as MovingAverage
+from remotemedia._core.running import RunningStats as RunningStats
 
 BUILTINS: Mapping[str, type[NodeExecutor]]
 

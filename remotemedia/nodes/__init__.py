@@ -12,9 +12,11 @@ from remotemedia._core.nodes import (
     Echo,
     Expander,
     Filter,
+    MovingAverage,
     Multiply,
     PassThrough,
     Round,
+    RunningStats,
     Threshold,
 )
 
@@ -30,8 +32,10 @@ __all__ = [
     "Echo",
     "Expander",
     "Filter",
+    "MovingAverage",
     "Multiply",
     "PassThrough",
     "Round",
+    "RunningStats",
     "Threshold",
 ]

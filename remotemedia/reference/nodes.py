@@ -15,6 +15,7 @@ from typing import Any
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.errors import bounded_repr
 from remotemedia.reference.params import Params, is_number, is_operand, take
+from remotemedia.reference.running import MovingAverage, RunningStats
 
 logger = logging.getLogger("remotemedia")
 
@@ -348,6 +349,8 @@ TWINS: dict[str, type[NodeExecutor]] = {
         Abs,
         Clamp,
         Round,
+        MovingAverage,
+        RunningStats,
         Threshold,
         Filter,
         Batcher,

@@ -46,6 +46,8 @@ NODES = st.one_of(
         st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in", "is"]),
         JSON,
     ),
+    st.builds(lambda n: ("MovingAverage", {"window": n}), st.integers(1, 4) | JSON),
+    st.builds(lambda n: ("RunningStats", {"ddof": n}), st.integers(0, 1) | JSON),
     st.builds(lambda n: (n[0], {"size": n[1]}), st.tuples(st.sampled_from(["Batcher", "Buffer"]), JSON)),
     st.sampled_from(
         [
@@ -55,6 +57,9 @@ NODES = st.one_of(
             ("Abs", {"of": 1}),
             ("Clamp", {}),
             ("Round", {"digits": None}),
+            ("MovingAverage", {}),
+            ("RunningStats", {}),
+            ("RunningStats", {"ddof": None}),
             ("Echo", {}),
             ("PassThrough", {"any": 1}),
             ("Multiply", {}),

@@ -212,6 +212,11 @@ def test_buffer_delays_by_size_and_gives_the_rest_at_the_flush():
         ("Batcher", {"size": 0}, "'size' must be an integer of at least 1, not 0"),
         ("Batcher", {"size": 1.0}, "'size' must be an integer"),
         ("Buffer", {"size": True}, "'size' must be an integer"),
+        ("MovingAverage", {}, "'window' is missing"),
+        ("MovingAverage", {"window": 0}, "'window' must be an integer of at least 1, not 0"),
+        ("MovingAverage", {"window": 2.0}, "'window' must be an integer"),
+        ("RunningStats", {"ddof": 2}, "'ddof' must be 0 or 1, not 2"),
+        ("RunningStats", {"ddof": True}, "'ddof' must be 0 or 1, not True"),
     ],
 )
 def test_a_wrong_param_is_named_with_its_node(name, params, words):
