@@ -1,4 +1,4 @@
-"""Rows of `ratios.py` for lanes: floats in lists and arrays, against a comprehension and NumPy."""
+"""Rows of `ratios.py` for lanes and blocks: floats in lists and arrays, audio; against a comprehension and NumPy."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ FACTOR, STEP = 2.0, 1.0
 FACTORS = [1.0 + i / 10 for i in range(10)]
 COUNT = 10_000_000
 CHUNK = 65_536
+HOUR, BLOCK = 3600 * 48_000, 4800  # samples
 
 
 def filtering() -> rm.Manifest:
@@ -121,3 +122,23 @@ def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:
         median_ratio(in_turn(rounds, through(few), by_chunks)),
         median_ratio(in_turn(rounds, through(ten), ten_by_numpy)),
     )
+
+
+def audio(rounds: int = 3) -> float:
+    """Return int16 → float32 → gain → RMS of blocks of 0.1 s, over an hour of 48 kHz mono ÷ NumPy, all blocks at once."""
+    import numpy as np
+
+    blocks = np.random.default_rng(SEED).integers(-32768, 32768, (HOUR // BLOCK, BLOCK), np.int16)
+    kinds = ("FormatConvert", {"format": "float32"}), ("Gain", {"factor": 0.5}), ("Level", {"unit": "rms"})
+    tree = rm.Manifest.from_dict(chain(*kinds))
+    run = executor("cython").execute_with_input
+
+    def by_numpy() -> Any:
+        y = blocks.astype(np.float32)
+        y = y / np.float32(32768)
+        y = y * np.float32(0.5)
+        y = y * y
+        return np.sqrt(y.mean(axis=1))
+
+    assert np.allclose(run(tree, blocks).results, by_numpy())
+    return median_ratio(in_turn(rounds, lambda: run(tree, blocks).results, by_numpy))

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 LIBRARY = {
+    "FormatConvert": "remotemedia.nodes.audio:FormatConvert",
     "Frames": "remotemedia.nodes.audio:Frames",
+    "Gain": "remotemedia.nodes.audio:Gain",
     "Level": "remotemedia.nodes.audio:Level",
+    "Peak": "remotemedia.nodes.audio:Peak",
     "Segments": "remotemedia.nodes.audio:Segments",
+    "ToMono": "remotemedia.nodes.audio:ToMono",
     "VoiceActivity": "remotemedia.nodes.audio:VoiceActivity",
     "WavSource": "remotemedia.nodes.audio:WavSource",
+    "ZeroCrossingRate": "remotemedia.nodes.audio:ZeroCrossingRate",
 }
 """Node types of this package that need an extra; their module is imported when one is first needed."""
 

@@ -1,28 +1,51 @@
-"""Audio nodes in plain Python and NumPy: WAV → blocks → frames → level → voice activity → segments.
+"""Audio nodes in plain Python and NumPy: sources and blocks here, voice in `voice`.
+
+    WavSource → FormatConvert, Gain, ToMono → Frames → Level, Peak, ZeroCrossingRate → VoiceActivity → Segments
 
 The registry imports this module when the first audio node is made, so NumPy is loaded only where audio is
-used. What travels between the nodes:
+used. What travels between the nodes (`blocks`):
 
     `AudioBlock`   as much as a source gives at a time, any number of channels
-    `AudioFrame`   one mono frame; `Level` and `VoiceActivity` hand on a copy with their field filled
+    `AudioFrame`   one mono frame; what measures or judges it hands on a copy with its field filled
+    ndarray        bare samples of shape (n,) or (n, channels): what a program has at hand
     dict           a segment: ``{"start": 0.52, "end": 1.9, "level_dbfs": -17.3}``
 
-What stays true here: samples are floats, full scale is -1…1, and no array that came in is ever written to.
-Times count samples from the start of the recording, so they do not depend on how it was cut into blocks. A
-flush ends the recording: what follows it is a new one, with a new clock and a new noise floor.
+`FormatConvert`, `Gain` and `ToMono` take the first three and give the kind they took; `Level`, `Peak` and
+`ZeroCrossingRate` fill in a field of a frame, and give a float for an array or a block.
+
+What stays true here: full scale is -1…1 for floats and -32768…32767 for int16, which `FormatConvert`, `Gain`,
+`ToMono` and the three that measure take too; no array that came in is ever written to. Times count samples from
+the start of the recording, so they do not depend on how it was cut into blocks. A flush ends the recording: what
+follows it is a new one, with a new clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from remotemedia._core.node import NodeContext, NodeExecutor
+from remotemedia.nodes.blocks import (
+    INT16,
+    INT16_SCALE,
+    SILENCE_DBFS,
+    TYPES,
+    AudioBlock,
+    AudioFrame,
+    Item,
+    Samples,
+    dbfs,
+    mean_square_of,
+    mono_of,
+    refuse_nan,
+    samples_of,
+    with_samples,
+)
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.wav import AudioBlock, Samples, read_wav, read_wav_ms
+from remotemedia.nodes.voice import Segments, VoiceActivity
+from remotemedia.nodes.wav import read_wav, read_wav_ms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,45 +53,22 @@ if TYPE_CHECKING:
 __all__ = [
     "AudioBlock",
     "AudioFrame",
+    "FormatConvert",
     "Frames",
+    "Gain",
     "Level",
+    "Peak",
     "Segments",
+    "ToMono",
     "VoiceActivity",
     "WavSource",
+    "ZeroCrossingRate",
     "read_wav",
 ]
 
-SILENCE_DBFS = -120.0
-SMOOTHING_MS = 150.0
-
-
-class AudioFrame(NamedTuple):
-    """A mono frame; the fields after `start_s` are filled on its way.
-
-    Attributes
-    ----------
-    samples : ndarray of float, shape (n,)
-        Full scale is -1…1. Read-only.
-    rate_hz : int
-        Samples per second.
-    start_s : float
-        Time of the first sample since the start of the recording.
-    level_dbfs : float or None
-        Filled by `Level`.
-    voiced : bool or None
-        Filled by `VoiceActivity`.
-    """
-
-    samples: Samples
-    rate_hz: int
-    start_s: float
-    level_dbfs: float | None = None
-    voiced: bool | None = None
-
-    @property
-    def end_s(self) -> float:
-        """Time just after the last sample."""
-        return self.start_s + len(self.samples) / self.rate_hz
+LEAST, MOST = -INT16_SCALE, INT16_SCALE - 1
+MOST_FACTOR = float(np.finfo(np.float32).max)
+LEVEL_TYPES = TYPES | {np.dtype(np.float16)}
 
 
 class Frames(NodeExecutor):
@@ -101,7 +101,7 @@ class Frames(NodeExecutor):
             self._begin(block)
         if block.rate_hz != self._rate_hz:
             raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz")
-        mono = block.samples if block.samples.ndim == 1 else block.samples.mean(axis=1)
+        mono = mono_of(block.samples)
         samples = np.concatenate((self._rest, mono)) if len(self._rest) else mono
         whole = len(samples) - len(samples) % self._size
         self._rest = samples[whole:].copy()  # a view would keep the block alive, and change if it is reused
@@ -137,7 +137,9 @@ class Frames(NodeExecutor):
         if not block.rate_hz > 0:
             raise ValueError(f"the sample rate must be above 0 Hz, got {block.rate_hz!r}")
         if block.samples.dtype.kind != "f":
-            raise TypeError(f"samples must be floats of -1…1, not {block.samples.dtype}: divide them")
+            raise TypeError(
+                f"samples must be floats of -1…1, not {block.samples.dtype}: divide them, or put FormatConvert before"
+            )
         if block.samples.ndim not in (1, 2) or 0 in block.samples.shape[1:]:
             raise ValueError(f"samples must have shape (n,) or (n, channels), got {block.samples.shape}")
         if not np.isfinite(block.samples).all():
@@ -152,198 +154,182 @@ class Frames(NodeExecutor):
         return AudioFrame(view, rate_hz, start_s)
 
 
-class Level(NodeExecutor):
-    """Fill in the level of each frame, in dBFS.
+class FormatConvert(NodeExecutor):
+    """Convert samples to another type: float32, float64 or int16.
 
-    The RMS over the frame, relative to a full-scale sine: such a sine is 0 dBFS and a full-scale square wave
-    +3.01 dBFS (AES17, IEC 61606-3). Below the floor, and for digital silence, the floor is given.
+    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took. Of int16 to floats: divided by 32768, without
+    loss. Of floats to int16: times 32768, rounded (half to even), and what is beyond -32768…32767 saturates; NaN is a
+    ValueError. Between floats: as NumPy casts. What has the type already goes through as it is.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
-        "floor_dbfs": "the least level that is given, in dBFS (default -120)",
+        "format": "what to convert to: 'float32', 'float64' or 'int16' (required)",
     }
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        self._floor_dbfs = Params(context, self.PARAMS).number("floor_dbfs", SILENCE_DBFS)
+        self._to = np.dtype(Params(context, self.PARAMS).choice("format", ("float32", "float64", "int16")))
+        self._unit = np.array(1 / INT16_SCALE, np.float32)  # exact; ufuncs take an array faster than a scalar
 
-    def process(self, item: AudioFrame) -> AudioFrame:
-        """Return the frame with `level_dbfs`."""
-        samples = np.asarray(_frame_of(item, "Level").samples, np.float64)
-        mean_square = float(np.dot(samples, samples)) / len(samples)
-        return item._replace(level_dbfs=_dbfs(mean_square, self._floor_dbfs))
+    def process(self, item: Item) -> Item:
+        """Return the item with converted samples."""
+        samples = samples_of(item, "FormatConvert")
+        if samples.dtype == self._to:
+            return with_samples(item, samples)
+        if samples.dtype == INT16:
+            return with_samples(item, np.multiply(samples, self._unit, dtype=self._to))
+        if self._to == INT16:
+            refuse_nan(samples)
+            scaled = np.minimum(np.maximum(samples, -1), MOST / INT16_SCALE)  # first, so that nothing overflows
+            scaled *= INT16_SCALE
+            return with_samples(item, np.rint(scaled, out=scaled).astype(INT16))
+        return with_samples(item, samples.astype(self._to))
 
 
-class VoiceActivity(NodeExecutor):
-    """Tell voice from noise by energy: fill in `voiced` of each frame.
+class Gain(NodeExecutor):
+    """Multiply samples by a factor, or by a gain in dB.
 
-    A frame is loud if its level in the speech band exceeds the noise floor by a margin. The floor is the
-    least level, smoothed over 150 ms, of the last few seconds: minimum statistics after R. Martin (IEEE
-    Trans. Speech and Audio Processing 9(5), 2001), in one band. Voice begins with a few loud frames in a row
-    and reaches from there, forwards and backwards, down to a lower threshold, as in the two thresholds of L.
-    Rabiner and M. Sambur (Bell System Technical Journal 54(2), 1975). A pause shorter than the hangover
-    belongs to the voice around it; a longer one ends the voice at its last loud frame, not at the end of the
-    hangover.
-
-    Frames therefore come out late: by the hangover at most, and at the start of a recording by the time in
-    which the floor is found. Known limits: noise that starts suddenly counts as voice until the window of the
-    floor has passed; voice without 150 ms of pause for longer than that window raises the floor.
+    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took. Floats keep their type and may exceed full
+    scale; NaN stays NaN. int16 is multiplied in float64, rounded (half to even), and saturates at -32768 and 32767.
+    What a frame was measured to be before (`level_dbfs`, …) stays: measure behind the gain.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
-        "margin_db": "how far above the noise floor voice begins, in dB (default 8)",
-        "hysteresis_db": "how far below that voice ends, in dB (default 3)",
-        "min_dbfs": "nothing below this level is voice, in dBFS (default -60)",
-        "attack_ms": "how long it must be loud for voice to begin, in ms (default 60)",
-        "hangover_ms": "the longest pause within voice, in ms (default 240)",
-        "window_ms": "over how long the noise floor is sought, in ms (default 5000)",
-        "warmup_ms": "how much of a recording is heard before the first decision, in ms (default 1500)",
-        "low_hz": "lower edge of the speech band, in Hz (default 200)",
-        "high_hz": "upper edge of the speech band, in Hz (default 7000)",
+        "gain_db": "the gain, in dB; negative is quieter (default 0)",
+        "factor": "the gain as a factor, in place of 'gain_db'; negative turns the phase",
     }
-
-    _band: _Band | None  # of the recording at hand; None before its first frame
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
-        self._margin_db = params.number("margin_db", 8.0, above=0)
-        self._hysteresis_db = params.number("hysteresis_db", 3.0, least=0)
-        self._min_dbfs = params.number("min_dbfs", -60.0)
-        self._attack_ms = params.number("attack_ms", 60.0, above=0)
-        self._hangover_ms = params.number("hangover_ms", 240.0, least=0)
-        self._window_ms = params.number("window_ms", 5000.0, above=0)
-        self._warmup_ms = params.number("warmup_ms", 1500.0, least=0)
-        self._low_hz = params.number("low_hz", 200.0, least=0)
-        self._high_hz = params.number("high_hz", 7000.0, above=self._low_hz)
-        self._reset()
+        gain_db = params.number("gain_db", 0.0, most=770)  # 770 dB are about all that a float32 holds
+        factor = params.number("factor", 10 ** (gain_db / 20), least=-MOST_FACTOR, most=MOST_FACTOR)
+        if None not in (context.params.get("gain_db"), context.params.get("factor")):
+            raise params.error("factor", "is given beside 'gain_db': give one of them")
+        # by type of the samples; ufuncs take an array faster than a scalar
+        self._factors = {kind: np.array(factor, np.float64 if kind == INT16 else kind) for kind in TYPES}
 
-    def process(self, item: AudioFrame) -> Iterator[AudioFrame]:
-        """Emit the frames that are decided with this one."""
-        frame = _frame_of(item, "VoiceActivity")
-        if self._band is None:
-            self._band = self._begin(frame)
-        level_dbfs = self._band.level_dbfs(frame)
-        self._floor.update(level_dbfs)
-        self._unheard.append((frame, level_dbfs))
-        if self._floor.heard_frames >= self._warmup_frames:
-            yield from self._decide_unheard()
-
-    def flush(self) -> list[AudioFrame]:
-        """Return the frames that still wait: of a pause at the end nobody knows more, so it is unvoiced."""
-        left = [*self._decide_unheard(), *self._release(voiced=False)]
-        self._reset()
-        return left
-
-    def _reset(self) -> None:
-        self._band = None
-        self._unheard: deque[tuple[AudioFrame, float]] = deque()
-        self._held: deque[AudioFrame] = deque()
-        self._in_voice = False
-        self._loud_frames = 0
-
-    def _begin(self, frame: AudioFrame) -> _Band:
-        frame_ms = 1000 * len(frame.samples) / frame.rate_hz
-
-        def frames(duration_ms: float) -> int:
-            return round(duration_ms / frame_ms)
-
-        self._attack_frames = max(1, frames(self._attack_ms))
-        self._hangover_frames = frames(self._hangover_ms)
-        self._warmup_frames = frames(self._warmup_ms)
-        self._floor = _NoiseFloor(max(1, frames(SMOOTHING_MS)), max(1, frames(self._window_ms)))
-        return _Band(frame, self._low_hz, self._high_hz)
-
-    def _decide_unheard(self) -> Iterator[AudioFrame]:
-        while self._unheard:
-            yield from self._decide(*self._unheard.popleft())
-
-    def _decide(self, frame: AudioFrame, level_dbfs: float) -> list[AudioFrame]:
-        begin_dbfs = self._floor.dbfs + self._margin_db
-        loud = level_dbfs >= max(begin_dbfs - self._hysteresis_db, self._min_dbfs)
-        self._held.append(frame)
-        if self._in_voice:
-            return self._in_voice_decision(loud)
-        self._loud_frames = self._loud_frames + 1 if level_dbfs >= max(begin_dbfs, self._min_dbfs) else 0
-        return self._in_noise_decision(loud)
-
-    def _in_voice_decision(self, loud: bool) -> list[AudioFrame]:
-        if loud:
-            return self._release(voiced=True)
-        if len(self._held) <= self._hangover_frames:
-            return []
-        self._in_voice = False
-        self._loud_frames = 0
-        return self._release(voiced=False)
-
-    def _in_noise_decision(self, loud: bool) -> list[AudioFrame]:
-        if self._loud_frames >= self._attack_frames:
-            self._in_voice = True
-            return self._release(voiced=True)
-        if not loud:
-            return self._release(voiced=False)
-        # Noise between the thresholds must not be held for ever: look back over two attacks at most.
-        return self._release(voiced=False, keep=2 * self._attack_frames)
-
-    def _release(self, *, voiced: bool, keep: int = 0) -> list[AudioFrame]:
-        return [self._held.popleft()._replace(voiced=voiced) for _ in range(len(self._held) - keep)]
+    def process(self, item: Item) -> Item:
+        """Return the item with louder samples."""
+        samples = samples_of(item, "Gain")
+        factor = self._factors[samples.dtype]
+        louder = np.multiply(samples, factor, dtype=factor.dtype)
+        if samples.dtype == INT16:
+            np.rint(louder, out=louder)
+            np.minimum(np.maximum(louder, LEAST, out=louder), MOST, out=louder)
+            louder = louder.astype(INT16)
+        return with_samples(item, louder)
 
 
-class Segments(NodeExecutor):
-    """Join voiced frames to segments: ``{"start": s, "end": s, "level_dbfs": dB}``.
+class ToMono(NodeExecutor):
+    """Average the channels.
 
-    Takes frames with `level_dbfs` and `voiced` filled. A segment ends at the first unvoiced frame, at a gap
-    in time, or by a flush. Times are rounded to 1 ms; the level is the mean power of the frames, rounded to
-    0.1 dB.
+    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took, with samples of shape (n,) and the same type.
+    The mean of int16 is rounded (half to even). Samples of shape (n,) stay as they are.
+    """
+
+    PARAMS: ClassVar[Mapping[str, str]] = {}
+
+    def initialize(self, context: NodeContext) -> None:
+        """Refuse params."""
+        Params(context, self.PARAMS)
+
+    def process(self, item: Item) -> Item:
+        """Return the item with one channel."""
+        return with_samples(item, mono_of(samples_of(item, "ToMono")))
+
+
+class Level(NodeExecutor):
+    """Measure the level: fill in that of each frame, in dBFS; of arrays and blocks give it.
+
+    The RMS over all samples and channels of an item, relative to a full-scale sine: such a sine is 0 dBFS and a
+    full-scale square wave +3.01 dBFS (AES17, IEC 61606-3). Below the floor, and for digital silence, the floor is
+    given. An item without samples, or with NaN, is a ValueError.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
-        "min_ms": "segments shorter than this are dropped, in ms (default 100)",
+        "floor_dbfs": "the least level that is given, in dBFS (default -120)",
+        "unit": "what arrays and blocks give: 'dbfs', or 'rms', full scale 1; frames have dBFS (default 'dbfs')",
     }
-
-    _start_s: float | None  # of the open segment, if there is one
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        self._min_s = Params(context, self.PARAMS).number("min_ms", 100.0, least=0) / 1000
-        self._reset()
+        params = Params(context, self.PARAMS)
+        self._floor_dbfs = params.number("floor_dbfs", SILENCE_DBFS)
+        self._linear = params.choice("unit", ("dbfs", "rms"), "dbfs") == "rms"
 
-    def process(self, item: AudioFrame) -> dict[str, float] | None:
-        """Return the segment that ended with this frame, if one did."""
-        frame = _frame_of(item, "Segments")
-        if frame.voiced is None or frame.level_dbfs is None:
-            field, node = ("voiced", "VoiceActivity") if frame.voiced is None else ("level_dbfs", "Level")
-            raise ValueError(f"the frame has no {field!r}: put {node} before Segments")
-        ended = None
-        if not frame.voiced or abs(frame.start_s - self._end_s) > 0.001:
-            ended = self._end()
-        if frame.voiced:
-            self._extend(frame, frame.level_dbfs)
-        return ended
+    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
+        """Return the frame with `level_dbfs`, or the level."""
+        mean_square = mean_square_of(samples_of(item, "Level", LEVEL_TYPES))
+        if isinstance(item, AudioFrame):
+            return item._replace(level_dbfs=dbfs(mean_square, self._floor_dbfs))
+        return math.sqrt(mean_square) if self._linear else dbfs(mean_square, self._floor_dbfs)
 
-    def flush(self) -> list[dict[str, float]]:
-        """Return the segment that the end of the input cut off, if any."""
-        ended = self._end()
-        return [] if ended is None else [ended]
 
-    def _reset(self) -> None:
-        self._start_s = None
-        self._end_s = 0.0
-        self._energy_s = 0.0
+class Peak(NodeExecutor):
+    """Measure the largest magnitude of a sample: fill in `peak` of each frame; of arrays and blocks give it.
 
-    def _extend(self, frame: AudioFrame, level_dbfs: float) -> None:
-        if self._start_s is None:
-            self._start_s = frame.start_s
-        self._end_s = frame.end_s
-        self._energy_s += 10 ** (level_dbfs / 10) * (frame.end_s - frame.start_s)
+    Over all channels; full scale is 1, and 0 dBFS: for int16 that is 32768. An item without samples, or with NaN, is
+    a ValueError.
+    """
 
-    def _end(self) -> dict[str, float] | None:
-        start_s, end_s, energy_s = self._start_s, self._end_s, self._energy_s
-        self._reset()
-        if start_s is None or end_s - start_s < self._min_s - 1e-9:
-            return None
-        level_dbfs = 10 * math.log10(energy_s / (end_s - start_s))
-        return {"start": round(start_s, 3), "end": round(end_s, 3), "level_dbfs": round(level_dbfs, 1)}
+    PARAMS: ClassVar[Mapping[str, str]] = {
+        "unit": "'linear', full scale 1, or 'dbfs' (default 'linear')",
+        "floor_dbfs": "the least peak that is given in dBFS (default -120)",
+    }
+
+    def initialize(self, context: NodeContext) -> None:
+        """Read the params."""
+        params = Params(context, self.PARAMS)
+        self._in_db = params.choice("unit", ("linear", "dbfs"), "linear") == "dbfs"
+        self._floor_dbfs = params.number("floor_dbfs", SILENCE_DBFS)
+
+    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
+        """Return the frame with `peak`, or the peak."""
+        peak = self._peak(samples_of(item, "Peak"))
+        return item._replace(peak=peak) if isinstance(item, AudioFrame) else peak
+
+    def _peak(self, samples: Samples) -> float:
+        if not samples.size:
+            raise ValueError("the item holds no samples, so it has no peak")
+        least, most = float(samples.min()), float(samples.max())  # not abs: that of -32768 is no int16
+        if math.isnan(most):
+            raise ValueError("samples must be numbers, got NaN")
+        peak = max(most, -least)
+        if samples.dtype == INT16:
+            peak /= INT16_SCALE
+        if not self._in_db:
+            return peak
+        return max(20 * math.log10(peak), self._floor_dbfs) if peak > 0 else self._floor_dbfs
+
+
+class ZeroCrossingRate(NodeExecutor):
+    """Measure how often the sign changes: fill in `zero_crossing_rate` of each frame; of arrays and blocks give it.
+
+    The share of neighbouring samples whose signs differ, 0…1, averaged over the channels. Zero counts as positive.
+    Neighbours are those within an item; a single sample has none, and a rate of 0. An item without samples, or with
+    NaN, is a ValueError.
+    """
+
+    PARAMS: ClassVar[Mapping[str, str]] = {}
+
+    def initialize(self, context: NodeContext) -> None:
+        """Refuse params."""
+        Params(context, self.PARAMS)
+
+    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
+        """Return the frame with `zero_crossing_rate`, or the rate."""
+        rate = self._rate(samples_of(item, "ZeroCrossingRate"))
+        return item._replace(zero_crossing_rate=rate) if isinstance(item, AudioFrame) else rate
+
+    @staticmethod
+    def _rate(samples: Samples) -> float:
+        if not samples.size:
+            raise ValueError("the item holds no samples, so it has no zero crossings")
+        refuse_nan(samples)
+        positive = samples >= 0
+        differ = positive[1:] != positive[:-1]
+        return float(np.count_nonzero(differ) / differ.size) if differ.size else 0.0
 
 
 class WavSource(NodeExecutor):
@@ -366,71 +352,3 @@ class WavSource(NodeExecutor):
     def produce(self) -> Iterator[AudioBlock]:
         """Emit the file's blocks."""
         yield from read_wav_ms(self._path, self._block_ms)
-
-
-class _NoiseFloor:
-    """The least smoothed level within a window, in constant time per frame."""
-
-    def __init__(self, smoothing_frames: int, window_frames: int) -> None:
-        self._smoothing_frames = smoothing_frames
-        self._window_frames = window_frames
-        self._recent: deque[float] = deque(maxlen=smoothing_frames)
-        # (frame, power), powers rising: the first is the floor
-        self._minima: deque[tuple[int, float]] = deque()
-        self.heard_frames = 0
-
-    @property
-    def dbfs(self) -> float:
-        return 10 * math.log10(self._minima[0][1])
-
-    def update(self, level_dbfs: float) -> None:
-        if len(self._recent) < self._smoothing_frames:
-            self._minima.clear()  # an average over fewer frames was only for want of a better one
-        self._recent.append(10 ** (level_dbfs / 10))
-        self.heard_frames += 1
-        power = sum(self._recent) / len(self._recent)
-        while self._minima and self._minima[-1][1] >= power:
-            self._minima.pop()
-        self._minima.append((self.heard_frames, power))
-        if self._minima[0][0] <= self.heard_frames - self._window_frames:
-            self._minima.popleft()
-
-
-class _Band:
-    """The level of frames within a band of frequencies, from one FFT with a Hann window."""
-
-    def __init__(self, frame: AudioFrame, low_hz: float, high_hz: float) -> None:
-        self._size = len(frame.samples)
-        self._rate_hz = frame.rate_hz
-        self._hann = self._window(self._size)
-        if low_hz >= frame.rate_hz / 2:
-            raise ValueError(f"'low_hz' is {low_hz:g}, but {frame.rate_hz} Hz audio ends at half its rate")
-        bins_hz = np.fft.rfftfreq(self._size, 1 / frame.rate_hz)
-        low, high = np.searchsorted(bins_hz, (low_hz, high_hz)).tolist()
-        self._bins = slice(max(low, 1), max(high, low + 1))  # never the mean
-
-    def level_dbfs(self, frame: AudioFrame) -> float:
-        count = len(frame.samples)
-        if frame.rate_hz != self._rate_hz or count > self._size:
-            raise ValueError("the frames must have one rate and length; only the last may be shorter")
-        hann = self._hann if count == self._size else self._window(count)
-        spectrum = np.fft.rfft((frame.samples - frame.samples.mean()) * hann, self._size)[self._bins]
-        energy = float(np.vdot(spectrum, spectrum).real)
-        return _dbfs(2 * energy / (self._size * float(np.dot(hann, hann))))
-
-    @staticmethod
-    def _window(count: int) -> Samples:
-        return np.hanning(count + 2)[1:-1]
-
-
-def _frame_of(item: object, node: str) -> AudioFrame:
-    if not isinstance(item, AudioFrame):
-        raise TypeError(f"{node} takes AudioFrame items, got {type(item).__name__}: put Frames before it")
-    if not len(item.samples):
-        raise ValueError("the frame holds no samples")
-    return item
-
-
-def _dbfs(mean_square: float, floor_dbfs: float = SILENCE_DBFS) -> float:
-    """Return the level of a mean square; that of a full-scale sine, 1/2, is 0 dBFS."""
-    return max(10 * math.log10(2 * mean_square), floor_dbfs) if mean_square > 0 else floor_dbfs

@@ -1,4 +1,4 @@
-"""Reading WAV files: `read_wav`, and the `AudioBlock` that it gives.
+"""Reading WAV files: `read_wav`, which gives an `AudioBlock` at a time.
 
 Called by the node `WavSource` and by the command line. libsndfile decodes (soundfile is imported when the
 first file is read); what it would take in silence, a file that is cut short or of another format, is refused
@@ -11,37 +11,17 @@ import os
 import struct
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from remotemedia.errors import InputError
-
-Samples = NDArray[np.floating[Any]]
+from remotemedia.nodes.blocks import AudioBlock
 
 BLOCK_FRAMES = 8192
 # A program that writes to a pipe cannot go back to fill in the length: it leaves a number from here on.
 UNKNOWN_BYTES = 0x7FFF_F000
 SIZE_IN_DS64 = 0xFFFF_FFFF
-
-
-class AudioBlock(NamedTuple):
-    """A stretch of audio as a source gives it.
-
-    Attributes
-    ----------
-    samples : ndarray of float, shape (n,) or (n, channels)
-        Full scale is -1…1. Read-only.
-    rate_hz : int
-        Samples per second.
-    start_s : float
-        Time of the first sample since the start of the recording.
-    """
-
-    samples: Samples
-    rate_hz: int
-    start_s: float = 0.0
 
 
 AudioBlocks = Generator[AudioBlock, None, None]

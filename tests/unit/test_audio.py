@@ -19,11 +19,16 @@ from remotemedia.errors import InputError
 from remotemedia.nodes.audio import (
     AudioBlock,
     AudioFrame,
+    FormatConvert,
     Frames,
+    Gain,
     Level,
+    Peak,
     Segments,
+    ToMono,
     VoiceActivity,
     WavSource,
+    ZeroCrossingRate,
     read_wav,
 )
 
@@ -33,7 +38,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE_HZ = 16_000
-NODES = (Frames, Level, VoiceActivity, Segments, WavSource)
+NODES = (Frames, Level, VoiceActivity, Segments, WavSource, FormatConvert, Gain, ToMono, Peak, ZeroCrossingRate)
+NEEDED: dict[type[Any], dict[str, Any]] = {WavSource: {"path": "a.wav"}, FormatConvert: {"format": "int16"}}
 
 
 def made(node_class: type[Any], **params: Any) -> Any:
@@ -200,11 +206,6 @@ class TestLevel:
         assert out.samples is frame.samples
         assert (out.rate_hz, out.start_s, out.voiced) == (RATE_HZ, 1.5, None)
 
-    @pytest.mark.parametrize("item", [np.zeros(480), AudioBlock(np.zeros(480), RATE_HZ)])
-    def test_what_is_no_frame_is_refused_with_the_remedy(self, item: Any) -> None:
-        with pytest.raises(TypeError, match="put Frames before it"):
-            made(Level).process(item)
-
     def test_a_frame_without_samples_is_refused(self) -> None:
         with pytest.raises(ValueError, match="no samples"):
             made(Level).process(AudioFrame(np.zeros(0), RATE_HZ, 0.0))
@@ -306,6 +307,10 @@ class TestVoiceActivity:
         with pytest.raises(ValueError, match="'low_hz' is 4000, but 8000 Hz audio ends at half its rate"):
             list(made(VoiceActivity, low_hz=4000).process(frames_of(np.zeros(480), 8000)[0]))
 
+    def test_frames_of_integers_are_refused_with_the_remedy(self) -> None:
+        with pytest.raises(TypeError, match="floats of -1…1, not int16: put FormatConvert before"):
+            list(made(VoiceActivity).process(AudioFrame(np.zeros(480, np.int16), RATE_HZ, 0.0)))
+
     def test_what_is_no_frame_is_refused_with_the_remedy(self) -> None:
         with pytest.raises(TypeError, match="put Frames before it"):
             list(made(VoiceActivity).process(np.zeros(480)))
@@ -366,12 +371,12 @@ class TestSegments:
 class TestParams:
     @pytest.mark.parametrize("node_class", NODES)
     def test_defaults_are_those_that_the_descriptions_name(self, node_class: type[Any]) -> None:
-        needed = {"path": "a.wav"} if node_class is WavSource else {}
-        named = {n: re.search(r"\(default (-?[\d.]+)\)$", text) for n, text in node_class.PARAMS.items()}
-        given = {n: float(found[1]) for n, found in named.items() if found}
+        needed = NEEDED.get(node_class, {})
+        named = {n: re.search(r"\(default (?:(-?[\d.]+)|'(\w+)')\)$", text) for n, text in node_class.PARAMS.items()}
+        given = {n: float(found[1]) if found[1] else found[2] for n, found in named.items() if found}
         plain, explicit = made(node_class, **needed), made(node_class, **needed, **given)
         assert repr(vars(plain)) == repr(vars(explicit))
-        assert given.keys() | needed.keys() | {"rate_hz"} >= node_class.PARAMS.keys()
+        assert given.keys() | needed.keys() | {"rate_hz", "factor"} >= node_class.PARAMS.keys()
 
     @pytest.mark.parametrize(
         ("node_class", "params", "fault"),
