@@ -125,7 +125,7 @@ def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:
 
 
 def audio(rounds: int = 3) -> float:
-    """Return int16 → float32 → gain → RMS of blocks of 0.1 s, over an hour of 48 kHz mono ÷ NumPy, all blocks at once."""
+    """Return int16 → float32 → gain → RMS of blocks of 0.1 s, an hour of 48 kHz mono ÷ NumPy, all blocks at once."""
     import numpy as np
 
     blocks = np.random.default_rng(SEED).integers(-32768, 32768, (HOUR // BLOCK, BLOCK), np.int16)

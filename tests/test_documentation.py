@@ -31,7 +31,9 @@ def test_there_are_doctests():
     assert sum(counts) >= 10
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/writing-nodes.md", "docs/live.md", "docs/metrics.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/writing-nodes.md", "docs/arrays.md", "docs/live.md", "docs/metrics.md"]
+)
 def test_python_blocks_run(page, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
     assert blocks
