@@ -124,11 +124,11 @@ def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:
     )
 
 
-def audio(rounds: int = 3) -> float:
+def audio(rounds: int = 3, samples: int = HOUR) -> float:
     """Return int16 → float32 → gain → RMS of blocks of 0.1 s, an hour of 48 kHz mono ÷ NumPy, all blocks at once."""
     import numpy as np
 
-    blocks = np.random.default_rng(SEED).integers(-32768, 32768, (HOUR // BLOCK, BLOCK), np.int16)
+    blocks = np.random.default_rng(SEED).integers(-32768, 32768, (samples // BLOCK, BLOCK), np.int16)
     kinds = ("FormatConvert", {"format": "float32"}), ("Gain", {"factor": 0.5}), ("Level", {"unit": "rms"})
     tree = rm.Manifest.from_dict(chain(*kinds))
     run = executor("cython").execute_with_input
