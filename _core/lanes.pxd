@@ -2,7 +2,7 @@
 
 from cpython.object cimport PyObject
 from libc.math cimport fabs, rint
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int32_t, int64_t, uint16_t
 
 from remotemedia._core.cfunction cimport map_t, map_with_t
 from remotemedia._core.plan cimport Step
@@ -37,13 +37,36 @@ cdef enum:
     BLOCK = 2048                  # elements of an array that go through all ops at a time
 
 
+cdef class LanePart:
+    # A thread's share of an array: a copy of the lane that counts by itself, and where it reads and writes.
+    cdef Lane lane
+    cdef LaneOp* ops
+    cdef Step* steps              # of the ops: only their counts
+    cdef int64_t* seen
+    cdef const double* items
+    cdef double* to
+    cdef uint16_t* places         # NULL if nothing filters
+    cdef int32_t* kept            # of each block; likewise
+    cdef Py_ssize_t count         # elements
+    cdef Py_ssize_t survived
+    cdef object failure
+    cdef object done              # a lock, held until the thread is through
+
+    cdef int run(self) except -1
+    cdef int take_counts(self, Lane* lane) noexcept
+
+
 cdef class Lanes:
     # of one run; owns the ops
     cdef Lane* lanes
     cdef LaneOp* ops
     cdef int count
 
-    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole) except -1
+    cdef int threads              # that an array is split over
+    cdef list parts               # LanePart of each thread; None as long as there was no need
+
+    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole, int threads) except -1
+    cdef int through_threads(self, Py_ssize_t count, object given) except -1
     cdef bint start(self, object array) except -1
     cdef Py_ssize_t through_array(self) except -1
     cdef object take_arrays(self)

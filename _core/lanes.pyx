@@ -14,7 +14,8 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY, copysign, fabs, fmod, rint
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memmove
 
 from remotemedia._core.cfunction cimport MAP, MAP_WITH, CFunction, map_t, map_with_t
 from remotemedia._core.nodes cimport Counter, PassThrough
@@ -23,8 +24,11 @@ from remotemedia._core.numeric cimport (
 )
 from remotemedia._core.plan cimport LANE, NATIVE
 
+import _thread
+
 cdef int64_t EXACT = 1 << 53  # every integer up to it is a double
 cdef Py_ssize_t STRETCH = 1 << 20  # ops on elements between two looks at signals: about a millisecond
+cdef int LONGER = 8  # as many times that in each of several threads: to start one takes as long as 10 000 additions
 cdef int SLOW = 128  # what a remainder takes, or a function of the user's, in additions
 
 cdef extern from *:
@@ -152,11 +156,11 @@ cdef class Lanes:
         PyMem_Free(self.lanes)
         PyMem_Free(self.ops)
 
-    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole) except -1:
+    cdef bint bind(self, Step* steps, list spans, list nodes, bint whole, int threads) except -1:
         """Make the lanes of a run out of its steps.
 
         `whole` is whether the one span is the whole program between the input and its only sink; return whether it
-        became one lane.
+        became one lane. `threads` is over how many an array is split.
         """
         cdef int first, last, p
         cdef int total = sum([last - first + 1 for first, last in spans])
@@ -166,6 +170,7 @@ cdef class Lanes:
         self.lanes = <Lane*> PyMem_Calloc(total, sizeof(Lane))
         if self.ops is NULL or self.lanes is NULL:
             raise MemoryError
+        self.threads = threads
         op = self.ops
         for first, last in spans:
             lane = NULL
@@ -223,11 +228,16 @@ cdef class Lanes:
         cdef Py_ssize_t n
         cdef Py_ssize_t survive
         cdef uint16_t* places = NULL
+        if self.threads > 1:
+            count = min(self.lanes.stretch * LONGER * self.threads, <Py_ssize_t> len(self.array) - self.at)
         if count <= 0:
             return 0
         part = self.array[self.at:self.at + count]
         if part.dtype != "=f8" or not part.flags.c_contiguous or not part.flags.aligned:
             part = part.astype("=f8")
+        if self.threads > 1 and count > self.lanes.stretch:
+            self.through_threads(count, part)
+            return count
         given = part
         values = self.values
         if self.offsets is not None:
@@ -247,6 +257,47 @@ cdef class Lanes:
         self.at += count
         return count
 
+    cdef int through_threads(self, Py_ssize_t count, object given) except -1:
+        """Send as many elements through, each thread a part of them; what filters left is moved together."""
+        cdef const double[::1] items = given
+        cdef double[::1] values = self.values
+        cdef uint16_t[::1] offsets
+        cdef int32_t[::1] kept
+        cdef Py_ssize_t share = (count // self.threads // BLOCK + 1) * BLOCK
+        cdef Py_ssize_t start = 0
+        cdef LanePart part
+        cdef list busy = []
+        cdef double* target
+        if self.parts is None:
+            self.parts = [new_part(self.lanes) for _ in range(self.threads)]
+        if self.offsets is not None:
+            offsets = self.offsets
+            kept = self.kept
+        for part in self.parts:
+            if start >= count:
+                break
+            part.count = min(share, count - start)
+            part.items = &items[start]
+            if self.offsets is None:
+                part.to = &values[self.out + start]
+            else:  # apart from the others: it is not known how many elements the part before leaves
+                part.to = &values[self.out if start == 0 else self.at + start]
+                part.places = &offsets[self.out if start == 0 else self.at + start]
+                part.kept = &kept[(self.at + start) // BLOCK]
+            busy.append(part)
+            start += part.count
+        run_beside(busy)
+        for part in busy:
+            part.take_counts(self.lanes)
+            if self.offsets is not None:
+                target = &values[self.out] if self.out < values.shape[0] else NULL
+                if part.survived and part.to != target:
+                    memmove(target, part.to, part.survived * sizeof(double))
+                    memmove(&offsets[self.out], part.places, part.survived * sizeof(uint16_t))
+            self.out += part.survived
+        self.at += count
+        return 0
+
     cdef object take_arrays(self):
         """What came out so far, and let go of it."""
         from remotemedia.arrays import LaneArray
@@ -256,6 +307,104 @@ cdef class Lanes:
         )
         self.array = self.values = self.offsets = self.kept = None
         return made
+
+
+cdef class LanePart:
+    """A thread's share of an array on its way through a lane. Made by a run."""
+
+    def __init__(self):
+        raise TypeError("made by a run")
+
+    def __dealloc__(self):
+        PyMem_Free(self.ops)
+        PyMem_Free(self.steps)
+        PyMem_Free(self.seen)
+
+    def __call__(self):
+        """Send the share through; called in a thread of its own."""
+        try:
+            self.run()
+        except BaseException as error:
+            self.failure = error
+        self.done.release()
+
+    cdef int run(self) except -1:
+        cdef Py_ssize_t start = 0
+        cdef Py_ssize_t n, left
+        cdef uint16_t* places = NULL
+        self.survived = 0
+        with nogil:
+            while start < self.count:
+                n = min(<Py_ssize_t> BLOCK, self.count - start)
+                if self.places is not NULL:
+                    places = self.places + self.survived
+                left = through_block(&self.lane, self.to + self.survived, self.items + start, places, n)
+                if self.kept is not NULL:
+                    self.kept[start // BLOCK] = <int32_t> left
+                self.survived += left
+                start += n
+        return 0
+
+    cdef int take_counts(self, Lane* lane) noexcept:
+        """Add what was counted to the lane of the run."""
+        cdef int i
+        for i in range(lane.count):
+            lane.ops[i].step.passed += self.steps[i].passed
+            lane.ops[i].step.filtered += self.steps[i].filtered
+            self.steps[i].passed = self.steps[i].filtered = 0
+            if lane.ops[i].seen is not NULL:
+                lane.ops[i].seen[0] += self.seen[i]
+                self.seen[i] = 0
+        return 0
+
+
+cdef LanePart new_part(Lane* lane):
+    """A copy of a lane that counts by itself."""
+    cdef LanePart part = LanePart.__new__(LanePart)
+    cdef int i
+    part.lane = lane[0]
+    part.ops = <LaneOp*> PyMem_Calloc(lane.count, sizeof(LaneOp))
+    part.steps = <Step*> PyMem_Calloc(lane.count, sizeof(Step))
+    part.seen = <int64_t*> PyMem_Calloc(lane.count, sizeof(int64_t))
+    if part.ops is NULL or part.steps is NULL or part.seen is NULL:
+        raise MemoryError
+    part.lane.ops = part.ops
+    for i in range(lane.count):
+        part.ops[i] = lane.ops[i]
+        part.ops[i].step = part.steps + i
+        if part.ops[i].seen is not NULL:
+            part.ops[i].seen = part.seen + i
+    return part
+
+
+cdef int run_beside(list parts) except -1:
+    """Run the first part here, the others in threads; none is left behind, also if a signal comes."""
+    cdef LanePart part
+    cdef list left = []  # locks that the threads release
+    interrupt = None
+    for part in parts[1:]:
+        part.done = _thread.allocate_lock()
+        part.done.acquire()
+        try:
+            _thread.start_new_thread(part, ())
+        except RuntimeError:  # there is no room for another thread
+            part.run()
+        else:
+            left.append(part.done)
+    part = parts[0]
+    part.run()
+    while left:
+        try:
+            left[len(left) - 1].acquire()
+            left.pop()
+        except BaseException as error:  # Ctrl-C: a part takes some milliseconds
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
+    for part in parts:
+        if part.failure is not None:
+            raise part.failure
+    return 0
 
 
 cdef Py_ssize_t through_block(

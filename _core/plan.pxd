@@ -149,6 +149,7 @@ cdef class Plan:
     cdef int* batch_cut                   # [n] of nodes with n-to-m batches: as `entry_cut`, where the last one is called
     cdef int* batch_loop                  # [n] as `entry_loop`
     cdef list spans                       # (first, last) step of nodes side by side that may share a lane: see `lanes`
+    cdef int parallelism                  # threads that an array is split over
     cdef bint whole_span                  # one of them is the whole program, between the input and the only sink
 
     # where calls overlap: see `cuts`

@@ -26,7 +26,7 @@ from remotemedia._core.window cimport OVERFLOW_BLOCK
 from types import BuiltinMethodType
 
 from remotemedia._core import nodes as _nodes
-from remotemedia.beside import Overlap, overlap_fault, overlap_of
+from remotemedia.beside import Overlap, overlap_fault, overlap_of, parallelism_fault
 from remotemedia.errors import ManifestError, bounded_repr
 from remotemedia.limits import NO_MATTER_MS as _NO_MATTER_MS
 from remotemedia.limits import limit_of
@@ -50,6 +50,7 @@ cdef tuple ASYNC_BITS = (
     (AWAIT_INITIALIZE, "awaits", "initialize"), (AWAIT_CLEANUP, "awaits", "cleanup"), (AWAIT_FLUSH, "awaits", "flush"),
     (AWAIT_PRODUCE, "awaits", "produce"), (ITERATE_FLUSH, "streams", "flush"), (ITERATE_PRODUCE, "streams", "produce"),
 )
+cdef int MOST_THREADS = 256  # that an array is split over
 cdef int STRIDE = 50_000  # steps between two looks at signals
 
 
@@ -522,6 +523,10 @@ cdef object fault_at(
         fault = batching_fault(u, node_name(graph, specs, u), specs[u], nodes[u], traits[u], into)
         if fault is not None:
             return fault
+    if specs[u].parallelism > 1:
+        fault = parallelism_fault(u, node_name(graph, specs, u), nodes[u])
+        if fault is not None:
+            return fault
     before = [graph.in_tails[k] for k in range(graph.in_heads[u], graph.in_heads[u + 1])]
     if traits[u].produces and before:
         return fed_producer(u, node_name(graph, specs, u), [graph.ids[p] for p in before])
@@ -672,6 +677,7 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     layout.link_scopes()
     layout.write()
     plan.spans = find_spans(plan, nodes)
+    plan.parallelism = min(max([spec.parallelism for spec in spec_list]), MOST_THREADS)
     plan.whole_span = (
         plan.spans == [(1, plan.step_count - 3)] and plan.steps[plan.step_count - 2].op == EMIT
         and plan.one_source and plan.one_sink and len(plan.output_ids) == 1

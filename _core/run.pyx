@@ -263,7 +263,7 @@ cdef class RunState:
     cdef int bind_lanes(self) except -1:
         """Let nodes share lanes, now that their operands are known."""
         self.lanes = Lanes.__new__(Lanes)
-        self.whole_lane = self.lanes.bind(self.steps, self.plan.spans, self.nodes, self.plan.whole_span)
+        self.whole_lane = self.lanes.bind(self.steps, self.plan.spans, self.nodes, self.plan.whole_span, self.plan.parallelism)
         return 0
 
     cdef object with_limit(self, int u, str phase, object method):
@@ -297,8 +297,7 @@ cdef class RunState:
             method = self.with_limit(u, "process", self.nodes[u].process_batch)
         except Exception as error:
             raise self.node_error(u, "initialize", error, None, None)
-        traits = read_traits(self.nodes[u])
-        function, attempts = batch_call(self.nodes[u], method, self.plan.batchings[u], "process" in traits.awaits)
+        function, attempts = batch_call(self.nodes[u], method, self.plan.batchings[u], bool(self.plan.batch_awaits[u]))
         if attempts is not None:
             if self.guards is None:
                 self.guards = {}

@@ -85,6 +85,28 @@ def batches(rounds: int = 15, count: int = 100_000, size: int = 256) -> float:
     return median_ratio(in_turn(rounds, lambda: run(tree, items).results, bare))
 
 
+def threads(rounds: int = 9, count: int = COUNT) -> tuple[float, float]:
+    """Return two threads ÷ one over an array: ten Multiply, and S3."""
+    import numpy as np
+
+    array = np.random.default_rng(SEED).random(count) * BOUND
+    run = executor("cython").execute_with_input
+
+    def split(tree: rm.Manifest, parallelism: int) -> Callable[[], Any]:
+        spelled = tree.to_dict()
+        for node in spelled["nodes"]:
+            node["parallelism"] = parallelism
+        ready = rm.Manifest.from_dict(spelled)
+        return lambda: run(ready, array).array
+
+    ratios = []
+    for tree in (multiplying(), filtering()):
+        one, two = split(tree, 1), split(tree, 2)
+        assert np.array_equal(one(), two())
+        ratios.append(median_ratio(in_turn(rounds, two, one)))
+    return ratios[0], ratios[1]
+
+
 def blocks(rounds: int = 7, count: int = COUNT) -> tuple[float, float, float]:
     """Return, over an array: S3 ÷ NumPy, S3 ÷ NumPy in chunks, ten Multiply ÷ ten multiplications in NumPy."""
     import numpy as np

@@ -255,6 +255,7 @@ def live_rows() -> list[Row]:
 
 def lane_rows() -> list[Row]:
     whole, chunks, ten = arrays.blocks()
+    two_of_ten, two_of_few = arrays.threads()
     slope, batches = arrays.c_function_slope(), arrays.batches()
     return [
         Row(
@@ -263,6 +264,8 @@ def lane_rows() -> list[Row]:
         Row("  an array of 10⁷ ÷ NumPy", whole, 0.45, 0.25),
         Row("  the same ÷ NumPy in chunks of 64k", chunks, 0.55, 0.3),
         Row("ten Multiply, an array of 10⁷ ÷ ten multiplications in NumPy", ten, 0.35, 0.2),
+        Row("  the same, parallelism 2 ÷ 1", two_of_ten, 0.65, 0.55),
+        Row("  doubled, half dropped, 1 added, parallelism 2 ÷ 1", two_of_few, note="bound by memory"),
         Row("slope of a C function of the user's ÷ slope of a Multiply, in a lane", slope, 3.0, 1.5),
         Row("process_batch with NumPy inside, 256 at a time ÷ the same without the runtime", batches, 1.1, 1.02),
         Row("int16 → float32 → gain → RMS over one hour of 48 kHz mono ÷ the same in NumPy", arrays.audio(), 0.6, 0.4),

@@ -20,6 +20,12 @@ QUEUE_OF_THREADS = 64
 which takes microseconds, is paid once for many items."""
 
 
+LANE_TYPES = frozenset(
+    ("PassThrough", "Counter", "Multiply", "Add", "Calculator", "Threshold", "Abs", "Clamp", "Round")
+)
+"""Classes of this package, in both engines, that may be in a lane."""
+
+
 class Overlap(NamedTuple):
     """How the calls of a node go on beside the rest of the pipeline.
 
@@ -92,6 +98,18 @@ def overlap_fault(
         what = f"{name} has several connections, and an overflow other than 'block' from {listed(dropping)}"
         return ManifestIssue(path, f"{what}; which item it would drop is not defined: put a node before {spec.id!r}")
     return None
+
+
+def parallelism_fault(position: int, name: str, node: Any) -> ManifestIssue | None:
+    """Return why arrays cannot be split over threads for a node, or None."""
+    cls = type(innermost(node))
+    ours = cls.__module__.startswith(("remotemedia._core.", "remotemedia.reference.")) and cls.__name__ in LANE_TYPES
+    if ours or hasattr(cls, "c_pointer"):
+        return None
+    what = f"{name} has no lane, in which several threads could send an array through"
+    return ManifestIssue(
+        f"$.nodes[{position}].parallelism", f'{what}; leave it out ("isolation": "thread" lets calls overlap)'
+    )
 
 
 def most_calls(spec: Any, node: Any) -> int:

@@ -39,7 +39,6 @@ class Feature(NamedTuple):
 
 FEATURES = (
     Feature("NodeSpec", "isolation", "refused", "use 'thread', or leave it out", ("none", "thread")),
-    Feature("NodeSpec", "parallelism", "refused", "leave it out: one thread", (1,)),
     Feature("NodeSpec", "capabilities", "inert"),
     Feature("NodeSpec", "host", "inert"),
     Feature("NodeSpec", "runtime_hint", "inert"),

@@ -6,7 +6,7 @@ from types import BuiltinMethodType
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.batching import batching_fault
-from remotemedia.beside import overlap_fault
+from remotemedia.beside import overlap_fault, parallelism_fault
 from remotemedia.errors import ManifestError, ManifestIssue, bounded_repr
 from remotemedia.guards import is_guarded
 from remotemedia.plan_faults import fed_producer, unpaired_join
@@ -73,6 +73,8 @@ class Plan:
             fault = overlap_fault(u, name, spec, node, self.traits[u], into)
         if fault is None:
             fault = batching_fault(u, name, spec, node, self.traits[u], into)
+        if fault is None and spec.parallelism > 1:
+            fault = parallelism_fault(u, name, node)
         if fault is None and self.traits[u].produces and graph.incoming[u]:
             fault = fed_producer(u, name, (graph.ids[p] for p in graph.predecessors(u)))
         if fault is None and self.joins[u]:
