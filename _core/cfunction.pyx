@@ -1,6 +1,6 @@
 """Nodes whose `process` is a C function: a pointer with a stated signature, called without a way through Python.
 
-`remotemedia.c_function` finds out what it is handed and checks the signature; here it is called. A function that maps
+`remotemedia.native_functions` finds out what it is handed and checks the signature; here it is called. A function that maps
 a double to a double has a place in lanes, where it is called without the GIL if an array goes through.
 """
 

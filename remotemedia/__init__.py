@@ -15,7 +15,7 @@ _HOMES = {
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
     "remotemedia._core.pool": ("SessionPool",),
     "remotemedia._core.session": ("Session", "Stream"),
-    "remotemedia.c_function": ("array_function", "c_function"),
+    "remotemedia.native_functions": ("array_function", "c_function"),
     "remotemedia.aio": ("AsyncSession", "AsyncStream"),
     "remotemedia.aio_pool": ("AsyncSessionPool",),
     "remotemedia.errors": (
@@ -98,7 +98,6 @@ if TYPE_CHECKING:
     from remotemedia._core.session import Session, Stream
     from remotemedia.aio import AsyncSession, AsyncStream
     from remotemedia.aio_pool import AsyncSessionPool
-    from remotemedia.c_function import array_function, c_function
     from remotemedia.errors import (
         CircuitOpenError,
         DeadlineError,
@@ -121,6 +120,7 @@ if TYPE_CHECKING:
     from remotemedia.function_node import FunctionNode, node
     from remotemedia.include import get_include
     from remotemedia.manifest import Capabilities, Connection, Manifest, ManifestLimits, NodeSpec
+    from remotemedia.native_functions import array_function, c_function
     from remotemedia.pipeline import Pipeline
     from remotemedia.registry import NodeRegistry
     from remotemedia.result import ExecutionResult, ExecutionStatus
