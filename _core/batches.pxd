@@ -14,5 +14,10 @@ cdef class BatchState(OverlapState):
     cdef list frames_of_batch(self, Window window)
     cdef int settle_batch(self, Window window, list frames, object given) except -1
     cdef int fail_batch(self, Window window, list frames, object error) except -1
+    cdef bint feed_blocks(self, Window window) except -1
+    cdef int take_in(self, Py_ssize_t count) except -1
+    cdef bint keep_block(self, object given, Py_ssize_t count) except -1
+    cdef int spill_blocks(self) except -1
+    cdef int make_frames(self, Window window, list items, Py_ssize_t count, object given, object failure) except -1
     cdef Py_ssize_t bulk_count(self, Window window) except -1
     cdef int keep_outputs(self, list outputs) except -1

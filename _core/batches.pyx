@@ -17,10 +17,12 @@ from libc.stdint cimport int64_t
 from remotemedia._core.capi cimport is_lazy
 from remotemedia._core.overlap cimport OverlapState
 from remotemedia._core.plan cimport Step
-from remotemedia._core.run cimport FEED_LIST, SUSPENDED
+from remotemedia._core.run cimport FEED_BLOCKS, FEED_LIST, SUSPENDED
 from remotemedia._core.window cimport Frame, Window
 
 from remotemedia._core.run import Interrupted
+from remotemedia.arrays import canonical
+from remotemedia.items import iterate
 
 cdef extern from "Python.h":
     Py_ssize_t PySequence_Fast_GET_SIZE(object sequence) noexcept
@@ -210,33 +212,31 @@ cdef class BatchState(OverlapState):
             raise error
         return 0
 
-    # --- a pipeline of one such node, and a list: no passes are made, as long as all is well ------------------------------
+    # --- a pipeline of one such node, and a list or an array: no passes are made, as long as all is well -----------------
 
     cdef bint feed_batch(self) except -1:
-        """Call the node with items of the input list, batch after batch, and keep what it gives.
+        """Call the node with items of the input, batch after batch, and keep what it gives.
 
         Return True where frames were made of a batch, for something is to be done with each of its items; False where
         the next item, or the end, is to be fetched.
         """
         cdef Window window
-        cdef Py_ssize_t count, i
-        cdef list frames = []
-        cdef Frame frame
-        if not self.plan.whole_batch or self.feed != FEED_LIST or self.streaming or self.on_loop or self.timed:
+        cdef Py_ssize_t count
+        if not self.plan.whole_batch or self.streaming or self.on_loop or self.timed:
             return False
         window = self.windows[0]
+        if self.feed == FEED_BLOCKS:
+            return self.feed_blocks(window)
+        if self.feed != FEED_LIST:
+            return False
         while True:
             count = self.bulk_count(window)
             if count == 0:
                 return False
-            self.budget -= count
-            if self.budget < 0:
-                self.tick()
             items = self.source[self.cursor_at:self.cursor_at + count]
             if type(items) is not list:
                 items = list(items)
-            self.cursor_at += count
-            self.items_in += count
+            self.take_in(count)
             failure = given = None
             try:
                 given = window.function(items)
@@ -247,14 +247,75 @@ cdef class BatchState(OverlapState):
                 break
             self.fed += count
             self.index = self.fed
-        for i in range(count):  # frames after all
+        items = self.source[self.cursor_at - count:self.cursor_at]
+        self.make_frames(window, items, count, given, failure)
+        return True
+
+    cdef bint feed_blocks(self, Window window) except -1:
+        """Do the same with an array, for a node that takes arrays."""
+        cdef Py_ssize_t count
+        while True:
+            count = min(<Py_ssize_t> window.calls, len(self.source) - self.cursor_at)
+            if count <= 0:
+                return False
+            block = canonical(self.source[self.cursor_at:self.cursor_at + count])
+            self.take_in(count)
+            failure = given = None
+            try:
+                given = window.function(block)
+            except BaseException as error:
+                failure = error
+                break
+            if not self.keep_block(given, count):
+                break
+            self.fed += count
+            self.index = self.fed
+        self.spill_blocks()
+        self.make_frames(window, list(iterate(block)), count, given, failure)
+        return True
+
+    cdef int take_in(self, Py_ssize_t count) except -1:
+        """Count the next items of the input as pulled; look at signals every now and then."""
+        self.budget -= count
+        if self.budget < 0:
+            self.tick()
+        self.cursor_at += count
+        self.items_in += count
+        return 0
+
+    cdef bint keep_block(self, object given, Py_ssize_t count) except -1:
+        """Keep the outputs of a batch as an array; False if they are none, or of another kind than those before."""
+        from remotemedia.arrays import as_plain
+
+        made = as_plain(given, count)
+        if made is None or (self.blocks and made.dtype != self.blocks[0].dtype) or self.results:
+            return False
+        if self.blocks is None:
+            self.blocks = []
+        self.blocks.append(made)
+        self.steps[self.plan.cuts[0].step].passed += count
+        return True
+
+    cdef int spill_blocks(self) except -1:
+        """Put what was kept as arrays into the list of results."""
+        if self.blocks is not None:
+            for block in self.blocks:
+                self.results.extend(block.tolist())
+        self.blocks = None
+        return 0
+
+    cdef int make_frames(self, Window window, list items, Py_ssize_t count, object given, object failure) except -1:
+        """Make passes of a batch after all: the node was called with it."""
+        cdef Py_ssize_t i
+        cdef list frames = []
+        cdef Frame frame
+        for i in range(count):
             self.begin_pass()
             self.fed += 1
             self.index = self.fed
-            item = <object> PySequence_Fast_GET_ITEM(self.source, self.cursor_at - count + i)
             frame = self.leave_at(0)
             frame.calls = True
-            frame.given = frame.item = item
+            frame.given = frame.item = items[i] if i < len(items) else None  # the node may have shortened the input
             frame.error = None
             frame.copied_ns = 0
             frames.append(frame)
@@ -265,7 +326,7 @@ cdef class BatchState(OverlapState):
             self.fail_batch(window, frames, failure)
         else:
             self.settle_batch(window, frames, given)
-        return True
+        return 0
 
     cdef Py_ssize_t bulk_count(self, Window window) except -1:
         """How many of the next items of the input list are a batch; 0 if one of them is no item, or something waits."""

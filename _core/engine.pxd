@@ -17,6 +17,7 @@ cdef class Run(BatchState):
     cdef int drop_all(self) except -1
     cdef object next_merged(self, Step* step)
     cdef object gather(self, Step* step)
+    cdef bint takes_blocks(self, object items) except -1
     cdef list gather_batch(self, Step* step, object item)
     cdef int enter_batch(self, int u) except -1
     cdef int open_call(self, Step* step, object iterable) except -1

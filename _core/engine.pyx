@@ -44,13 +44,14 @@ from remotemedia._core.plan cimport (
     OFFLOAD_MANY, PASS, POST, PUSH, PUT, SCHEDULE, SOURCE, TAKE, TAP, Branch, Plan, Step, fingerprint, make_plan,
 )
 from remotemedia._core.run cimport (
-    AGAIN, FEED_ARRAY, FEED_ASYNC, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
+    AGAIN, FEED_ARRAY, FEED_ASYNC, FEED_BLOCKS, FEED_ITERATOR, FEED_LIST, FEED_NONE, POLICY_COLLECT, POLICY_SKIP, POLICY_STOP, STAGE_FLUSH, STAGE_IDLE,
     STAGE_ITEMS, STAGE_PRODUCE, SUSPENDED, Batch,
 )
 
 from remotemedia._core.run import Interrupted
 from remotemedia.errors import SessionClosedError, bounded_repr, in_use, set_traceback, settle
-from remotemedia.items import is_array, is_async_iterable, iterate
+from remotemedia.arrays import canonical
+from remotemedia.items import as_array_input, is_array, is_async_iterable, iterate
 from remotemedia.limits import overrun
 from remotemedia.result import ExecutionStatus
 from remotemedia.returns import async_series, emitted_many, lazy_error, series
@@ -230,6 +231,10 @@ cdef class Run(BatchState):
                                 continue
                             item = <object> PySequence_Fast_GET_ITEM(self.source, self.cursor_at)
                             self.cursor_at += 1
+                        elif self.feed == FEED_BLOCKS:
+                            self.fed_out = True
+                            step = steps + self.plan.schedule_at
+                            continue
                         elif self.feed == FEED_ARRAY:
                             if not self.array_through_lane():
                                 return 0
@@ -782,7 +787,13 @@ cdef class Run(BatchState):
         self.pc = 0 if self.windows is None else self.plan.schedule_at
         if self.lanes is not None:
             self.lanes.values = None
-        if self.whole_lane and not streaming and is_array(items) and self.lanes.start(items):
+        self.blocks = None
+        items = as_array_input(items)
+        if self.plan.whole_batch and not streaming and not self.on_loop and not self.timed and self.takes_blocks(items):
+            self.feed = FEED_BLOCKS
+            self.source = items
+            self.cursor_at = 0
+        elif self.whole_lane and not streaming and is_array(items) and self.lanes.start(items):
             self.feed = FEED_ARRAY
         elif type(items) is list or type(items) is tuple:
             self.feed = FEED_LIST
@@ -792,6 +803,12 @@ cdef class Run(BatchState):
             self.feed = FEED_ASYNC if self.on_loop and is_async_iterable(items) else FEED_ITERATOR
             self.source = items.__aiter__() if self.feed == FEED_ASYNC else iterate(items)
         return 0
+
+    cdef bint takes_blocks(self, object items) except -1:
+        """Whether the one node takes batches of an array as they are: items would make the same arrays."""
+        return is_array(items) and self.plan.batchings[self.plan.cuts[0].node].arrays and (
+            not self.plan.batchings[self.plan.cuts[0].node].isolates and canonical(items[:0]) is not None
+        )
 
     cdef int start_flush(self) except -1:
         self.stage = STAGE_FLUSH

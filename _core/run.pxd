@@ -19,6 +19,7 @@ cdef enum Feed:
     # where the next pass comes from
     FEED_LIST        # `source` is a list or tuple
     FEED_ITERATOR    # `source` is an iterator
+    FEED_BLOCKS      # `source` is an array, batches of which a node takes as they are
     FEED_ARRAY       # `lanes` has an array, which goes through in blocks
     FEED_ASYNC       # `source` is an async iterator
     FEED_NONE        # one pass that begins below a node (flushed and produced items); FETCH ends it
@@ -70,6 +71,7 @@ cdef class RunState:
     cdef list inputs              # [n] what those calls were given
     cdef list batches             # [n] Batch of nodes with n-to-m batches; None if there is no such node
 
+    cdef list blocks              # what came out as arrays, where that is all; else None
     cdef Lanes lanes              # None where no nodes share one
     cdef bint whole_lane          # the whole program is one
 

@@ -898,6 +898,13 @@ cdef class RunState:
             lane = self.lanes.take_arrays()
             outputs[self.plan.output_ids[0]] = None
             self.results = None
+        elif self.blocks is not None:
+            from remotemedia.arrays import joined
+
+            lane = joined(self.blocks)
+            self.blocks = None
+            outputs[self.plan.output_ids[0]] = None
+            self.results = None
         elif self.outputs is None:
             outputs[self.plan.output_ids[0]] = self.results
         else:

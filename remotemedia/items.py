@@ -9,12 +9,15 @@ from typing import Any
 
 from remotemedia.errors import InputError, bounded_repr
 
+NUMBER_FORMATS = frozenset("hHiIlLqQnNefd?")
+"""Of the buffer protocol: numbers, but for single bytes."""
+
 CHUNK = 4096  # elements of an array that become Python scalars at a time
 
 
 def check_input(items: Any) -> None:
     """Raise `InputError` unless `items` can be taken as the items of a run; nothing is pulled."""
-    if isinstance(items, (str, bytes, bytearray, memoryview, Mapping)):
+    if isinstance(items, (str, bytes, bytearray, memoryview, Mapping)) and numbers_lent(items) is None:
         raise InputError(
             f"the input is one {type(items).__name__}, not an iterable of items; to send it as one item, "
             "put it into a list"
@@ -22,6 +25,8 @@ def check_input(items: Any) -> None:
     if is_array(items):
         if items.ndim == 0:
             raise InputError("the input is an array without dimensions; to send its value, put it into a list")
+    elif hasattr(type(items), "__dlpack__"):
+        check_input(as_array_input(items))
     elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
         hint = "; it is an async iterable, which the async calls take" if hasattr(items, "__aiter__") else ""
         raise InputError(f"the input is a {type(items).__name__}, which is not iterable{hint}; give a list of items")
@@ -55,11 +60,53 @@ def check_async_feed(producers: Sequence[str], items: Any) -> None:
     check_feed(producers, () if is_async_iterable(items) else items)
 
 
+def as_array_input(items: Any) -> Any:
+    """Return what lends its numbers (the buffer protocol, DLPack) as a NumPy array on the same memory; else `items`.
+
+    Raises
+    ------
+    InputError
+        It offers DLPack, but not to a program on this processor.
+    """
+    kind = type(items)
+    if kind is list or kind is tuple or is_array(items):
+        return items
+    if hasattr(kind, "__dlpack__"):
+        import numpy as np
+
+        try:
+            return np.from_dlpack(items)
+        except (BufferError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"the input, a {kind.__name__}, offers DLPack, but not here ({error}); copy it to the CPU"
+            ) from error
+    view = numbers_lent(items)
+    if view is None:
+        return items
+    try:
+        import numpy as np
+    except ImportError:
+        return items
+    return np.asarray(view)
+
+
+def numbers_lent(items: Any) -> memoryview | None:
+    """Return a view of the memory of `items`, if that is of numbers: of bytes nobody knows what they stand for."""
+    if type(items) in (bytes, bytearray, str) or hasattr(items, "__next__"):
+        return None
+    try:
+        view = memoryview(items)
+    except TypeError:
+        return None
+    return view if view.ndim and view.format.lstrip("@=<>!") in NUMBER_FORMATS else None
+
+
 def iterate(items: Iterable[Any]) -> Iterator[Any]:
     """Return an iterator over the items of a checked input.
 
     A 1-D array gives its elements as Python scalars, one with more dimensions its rows as read-only views.
     """
+    items = as_array_input(items)
     if not is_array(items):
         return iter(items)
     return _elements(items) if items.ndim == 1 else _rows(items)  # type: ignore[attr-defined]
