@@ -65,11 +65,17 @@ cdef class CFunction(NativeNode):
     def __cinit__(self):
         self.pointer = type(self).c_pointer
 
+    def point_to(self, CPointer pointer not None):
+        """Call this function from now on; for classes whose functions depend on params. Only before `process`."""
+        self.pointer = pointer
+
     cdef object process_item(self, object item):
         cdef CPointer pointer = self.pointer
         cdef double x = PyFloat_AS_DOUBLE(item) if PyFloat_CheckExact(item) else PyFloat_AsDouble(item)
         cdef double out = 0
         cdef int status
+        if pointer is None:
+            raise RuntimeError("the node was not initialized: which function it calls depends on its params")
         if pointer.signature == MAP:
             return PyFloat_FromDouble((<map_t> pointer.address)(x))
         if pointer.signature == MAP_WITH:

@@ -132,6 +132,8 @@ cdef bint read_op(LaneOp* op, object node) except -1:
             (<Clamp> node).most is None or as_double((<Clamp> node).most, &op.most)
         )
     if isinstance(node, CFunction):
+        if (<CFunction> node).pointer is None:
+            return False
         op.code = LANE_MAP if (<CFunction> node).pointer.signature == MAP else LANE_MAP_WITH
         op.function = (<CFunction> node).pointer.address
         op.data = (<CFunction> node).pointer.data

@@ -6,11 +6,14 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, overload
 
 from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
 from remotemedia.errors import bounded_repr
 from remotemedia.nodes.params import Params
+
+if TYPE_CHECKING:
+    from remotemedia.compiled_node import CompiledNode
 
 REQUIRED = inspect.Parameter.empty
 NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -74,6 +77,12 @@ def node(
 ) -> Callable[[Callable[..., Any]], type[FunctionNode]]: ...
 
 
+@overload
+def node(
+    *, compile: Literal["numba"], name: str | None = None, version: str = "0.0.0"
+) -> Callable[[Callable[..., Any]], type[CompiledNode]]: ...
+
+
 def node(
     function: Callable[..., Any] | None = None,
     /,
@@ -83,7 +92,8 @@ def node(
     idempotent: bool = False,
     retryable: tuple[type[Exception], ...] | None = None,
     max_concurrency: int | None = None,
-) -> type[FunctionNode] | Callable[[Callable[..., Any]], type[FunctionNode]]:
+    compile: str | None = None,
+) -> type[NodeExecutor] | Callable[[Callable[..., Any]], type[NodeExecutor]]:
     """Make a node class out of a function: it is called with each item, and what it returns goes on.
 
     Its first argument is the item; all others are the node's params, those without a default required. Params that are
@@ -99,6 +109,9 @@ def node(
         What ``info()`` says.
     idempotent, retryable, max_concurrency
         Attributes of the class: it may be called again for an item, after these errors; and how many items at a time.
+    compile : {"numba"}, optional
+        Compile it to a C function, as `c_function` takes: from numbers to floats, at C speed, also in lanes. Needs the
+        extra ``numba``, and annotations: see `remotemedia.compiled_node`.
 
     Returns
     -------
@@ -108,7 +121,9 @@ def node(
     Raises
     ------
     TypeError
-        `function` is none, or cannot be called with one item and named params.
+        `function` is none, or cannot be called with one item and named params; or it cannot be compiled as asked.
+    RegistryError
+        Numba is not installed.
 
     Examples
     --------
@@ -122,6 +137,12 @@ def node(
     >>> rm.Executor(registry).execute_with_input(manifest, [0.2, 0.7]).results
     [0.2, 0.5]
     """
+    if compile is not None:
+        if compile != "numba" or function is not None or idempotent or retryable or max_concurrency:
+            raise TypeError("node(compile='numba', name=…, version=…) is all there is to say of a compiled function")
+        from remotemedia.compiled_node import compiled_class
+
+        return functools.partial(compiled_class, name=name, version=version)
     if function is None:
         options = {"idempotent": idempotent, "retryable": retryable, "max_concurrency": max_concurrency}
 
@@ -136,12 +157,7 @@ def node_class(
     function: Callable[..., Any], name: str | None, version: str, options: Mapping[str, Any]
 ) -> type[FunctionNode]:
     """Return the class of `node`."""
-    if isinstance(function, type) or not callable(function):
-        raise TypeError(f"node makes a node out of a function; {bounded_repr(function)} is none")
-    own_name = getattr(function, "__name__", type(function).__name__)
-    name = own_name if name is None else name
-    if not isinstance(name, str) or not name or name == "<lambda>":
-        raise TypeError(f"a node type is a non-empty string; give {own_name!r} one: node(name=…)")
+    own_name, name = names_of(function, name)
     parameters = named_params(function, name)
     kinds = annotations_of(function)
     attributes = {
@@ -158,6 +174,17 @@ def node_class(
     }
     attributes |= {key: value for key, value in options.items() if value not in (None, False)}
     return type(own_name, (FunctionNode,), attributes)
+
+
+def names_of(function: Callable[..., Any], name: str | None) -> tuple[str, str]:
+    """Return the name of a function, and the node type that it gets."""
+    if isinstance(function, type) or not callable(function):
+        raise TypeError(f"node makes a node out of a function; {bounded_repr(function)} is none")
+    own_name = getattr(function, "__name__", type(function).__name__)
+    name = own_name if name is None else name
+    if not isinstance(name, str) or not name or name == "<lambda>":
+        raise TypeError(f"a node type is a non-empty string; give {own_name!r} one: node(name=…)")
+    return own_name, name
 
 
 def named_params(function: Callable[..., Any], name: str) -> dict[str, inspect.Parameter]:
