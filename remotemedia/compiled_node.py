@@ -153,13 +153,14 @@ def pointer_of(function: Any, params: tuple[Any, ...], selects: bool) -> CPointe
     numba = numba_module()
     if selects:
 
-        @numba.njit
-        def written(x: float, out: Any) -> int:
+        def write(x: float, out: Any) -> int:
             y = function(x, *params)
             if y is None:
                 return 0
             numba.carray(out, 1)[0] = y
             return 1
+
+        written = numba.njit(write)
 
         def select(x: float, out: Any) -> int:
             try:
