@@ -34,6 +34,7 @@ MODULES = (
     "window",
     "crew",
     "lanes",
+    "int_lanes",
     "overlap",
     "batches",
     "engine",

@@ -18,6 +18,7 @@ cimport cython
 from cpython.exc cimport PyErr_Occurred
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact, PyFloat_FromDouble
 from cpython.list cimport PyList_CheckExact
+from cpython.long cimport PyLong_CheckExact, PyLong_FromLongLong
 from cpython.mem cimport PyMem_Calloc, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_TYPE
@@ -34,6 +35,7 @@ from remotemedia._core.capi cimport (
 from remotemedia._core.clock cimport clock_scale, read_clock
 from remotemedia._core.graph cimport PipelineGraph
 from remotemedia._core.histogram cimport Times, add, count_call
+from remotemedia._core.int_lanes cimport becomes_a_double, through_lane_ints
 from remotemedia._core.lanes cimport Lane, through_lane
 from remotemedia._core.node cimport Claims
 from remotemedia._core.nodes cimport Counter
@@ -57,6 +59,7 @@ from remotemedia.result import ExecutionStatus
 from remotemedia.returns import async_series, emitted_many, lazy_error, series
 
 cdef extern from "Python.h":
+    int64_t PyLong_AsLongLongAndOverflow(object number, int* overflow) noexcept
     PyObject* PyList_GET_ITEM(list items, Py_ssize_t i) noexcept
     void PyList_SET_ITEM(list items, Py_ssize_t i, object stolen) noexcept
     void Py_INCREF(object) noexcept
@@ -129,6 +132,7 @@ cdef class Run(BatchState):
         cdef int64_t ended
         cdef Lane* lane
         cdef double value
+        cdef int64_t whole
         self.carried = None
         if self.timed and self.pending is not None and self.timing_at >= 0:  # a call goes on that was suspended
             steps[self.timing_at].times.call_ns += read_clock(clock) - self.timed_since
@@ -157,7 +161,7 @@ cdef class Run(BatchState):
                         lane = self.lanes.lanes + step.arg
                         if PyFloat_CheckExact(item):
                             value = PyFloat_AS_DOUBLE(item)
-                            status = through_lane(lane, &value)
+                            status = through_lane(lane, 0, &value)
                             if status >= 0:
                                 item = None
                                 step = steps + lane.ops[status].step.skip
@@ -166,6 +170,33 @@ cdef class Run(BatchState):
                                     item = PyFloat_FromDouble(value)
                                 step = steps + lane.end
                             continue
+                        if lane.whole_until >= 0 and PyLong_CheckExact(item):
+                            whole = PyLong_AsLongLongAndOverflow(item, &status)
+                            if status == 0:
+                                status = through_lane_ints(lane, &whole)
+                                if status < 0:
+                                    item = None
+                                    step = steps + lane.ops[-1 - status].step.skip
+                                    continue
+                                if status == lane.count:
+                                    if lane.changes:
+                                        item = PyLong_FromLongLong(whole)
+                                    step = steps + lane.end
+                                    continue
+                                if status == lane.whole_until and becomes_a_double(lane, whole):
+                                    value = <double> whole
+                                    status = through_lane(lane, status, &value)
+                                    if status >= 0:
+                                        item = None
+                                        step = steps + lane.ops[status].step.skip
+                                    else:
+                                        item = PyFloat_FromDouble(value)
+                                        step = steps + lane.end
+                                    continue
+                                if status > 0:  # it does not fit
+                                    item = PyLong_FromLongLong(whole)
+                                    step = lane.ops[status].step
+                                    continue
                         op = lane.op
 
                     if op == PASS:
@@ -590,7 +621,7 @@ cdef class Run(BatchState):
                 break
             at += 1
             value = PyFloat_AS_DOUBLE(<object> item)
-            if through_lane(lane, &value) < 0:
+            if through_lane(lane, 0, &value) < 0:
                 results.append(PyFloat_FromDouble(value) if lane.changes else <object> item)
         self.cursor_at = at
         self.budget -= at - began
@@ -602,6 +633,13 @@ cdef class Run(BatchState):
     cdef int array_through_lane(self) except -1:
         """Send some more of the input array through; False at its end."""
         cdef Py_ssize_t count = self.lanes.through_array()
+        if count < 0:  # an int does not fit: from the beginning, through the nodes
+            self.items_in -= self.fed + 1
+            self.index = self.fed = -1
+            self.feed = FEED_ITERATOR
+            self.source = iterate(self.lanes.array)
+            self.lanes.array = None
+            return True
         self.fed += count
         self.index = self.fed
         self.items_in += count

@@ -17,6 +17,9 @@ cdef struct LaneOp:
     int code
     double value                  # the operand, the threshold, or the lower limit
     double most                   # the upper limit
+    bint whole                    # the operand is an int, or the limits are (CLAMP): in `integer` too
+    int64_t integer
+    int64_t integer_most
     int64_t* seen                 # LANE_COUNT: the node's own count
     void* function                # LANE_MAP, LANE_MAP_WITH: a C function of the user's, and its data
     void* data
@@ -28,6 +31,7 @@ cdef struct Lane:
     int count
     int end                       # step behind the last node
     int op                        # what the first step was: for items that are no float
+    int whole_until               # ops that leave an int one, from the first on; -1 if ints are not for the lane
     bint changes                  # an op computes; else items are handed on as they are
     bint filters                  # an op drops items
     Py_ssize_t stretch            # elements of an array that go through between two looks at signals
@@ -66,9 +70,12 @@ cdef class Lanes:
     cdef list parts               # LanePart of each thread; None as long as there was no need
 
     cdef bint bind(self, Step* steps, list spans, list nodes, bint whole, int threads) except -1
+    cdef int keep_counts(self) except -1
+    cdef int restore_counts(self) noexcept
+    cdef Py_ssize_t through_ints(self, Py_ssize_t count) except -2
     cdef int through_threads(self, Py_ssize_t count, object given) except -1
     cdef bint start(self, object array) except -1
-    cdef Py_ssize_t through_array(self) except -1
+    cdef Py_ssize_t through_array(self) except -2
     cdef object take_arrays(self)
 
     # an array on its way
@@ -76,6 +83,10 @@ cdef class Lanes:
     cdef object values            # what comes out
     cdef object offsets           # of each value, in its block; None if nothing filters
     cdef object kept              # values of each block
+    cdef bint whole               # its elements are ints
+    cdef bint overflowed          # one of them did not fit: all go through the nodes, from the beginning
+    cdef int64_t* before          # the counts of the ops before it, to go back to
+    cdef int64_t* work            # a block of ints that become doubles
     cdef Py_ssize_t at            # elements taken
     cdef Py_ssize_t out           # values that came out
 
@@ -85,10 +96,10 @@ cdef inline double clamp(double x, double least, double most) noexcept nogil:
     return least if x < least else most if x > most else x
 
 
-cdef inline int through_lane(Lane* lane, double* value) noexcept nogil:
-    """Send a value through; return the op that filtered it, or -1."""
-    cdef LaneOp* op = lane.ops
-    cdef LaneOp* end = op + lane.count
+cdef inline int through_lane(Lane* lane, int first, double* value) noexcept nogil:
+    """Send a value through, from an op on; return the op that filtered it, or -1."""
+    cdef LaneOp* op = lane.ops + first
+    cdef LaneOp* end = lane.ops + lane.count
     cdef double x = value[0]
     while op < end:
         if op.code == LANE_MULTIPLY:

@@ -14,9 +14,10 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.math cimport INFINITY, copysign, fabs, fmod, rint
-from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memmove
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
+from libc.string cimport memcpy, memmove
 
+from remotemedia._core.int_lanes cimport through_block_ints, whole_until
 from remotemedia._core.cfunction cimport MAP, MAP_WITH, CFunction, map_t, map_with_t
 from remotemedia._core.nodes cimport Counter, PassThrough
 from remotemedia._core.numeric cimport (
@@ -106,6 +107,26 @@ cdef bint as_double(object operand, double* value) except -1:
     return False
 
 
+cdef bint as_int(LaneOp* op, object operand) except -1:
+    """Whether an operand is an int that is a double, too."""
+    if not PyLong_CheckExact(operand) or not -EXACT <= operand <= EXACT:
+        return False
+    op.integer = operand
+    return True
+
+
+cdef bint as_limits(LaneOp* op, object least, object most) except -1:
+    """Whether limits are ints, or none."""
+    if most is not None and not as_int(op, most):
+        return False
+    op.integer_most = INT64_MAX if most is None else op.integer
+    if least is not None and not as_int(op, least):
+        return False
+    if least is None:
+        op.integer = INT64_MIN
+    return True
+
+
 cdef bint read_op(LaneOp* op, object node) except -1:
     """Fill in what a node does in a lane; False if it can be in none."""
     if type(node) is PassThrough:
@@ -117,6 +138,7 @@ cdef bint read_op(LaneOp* op, object node) except -1:
         return True
     if type(node) is Threshold:
         op.code = LANE_AT_LEAST
+        op.whole = as_int(op, (<Threshold> node).threshold)
         return (<Threshold> node).key is None and as_double((<Threshold> node).threshold, &op.value)
     if type(node) is Abs:
         op.code = LANE_ABS
@@ -128,6 +150,7 @@ cdef bint read_op(LaneOp* op, object node) except -1:
         op.code = LANE_CLAMP
         op.value = -INFINITY
         op.most = INFINITY
+        op.whole = as_limits(op, (<Clamp> node).least, (<Clamp> node).most)
         return ((<Clamp> node).least is None or as_double((<Clamp> node).least, &op.value)) and (
             (<Clamp> node).most is None or as_double((<Clamp> node).most, &op.most)
         )
@@ -139,6 +162,7 @@ cdef bint read_op(LaneOp* op, object node) except -1:
         op.data = (<CFunction> node).pointer.data
         return op.step.op == NATIVE and (<CFunction> node).pointer.signature <= MAP_WITH
     cdef Arithmetic given = node
+    op.whole = as_int(op, given.operand)
     if not as_double(given.operand, &op.value) or given.operation == POWER:
         return False
     if given.operation == DIVIDE or given.operation == MODULO:
@@ -157,6 +181,8 @@ cdef class Lanes:
     def __dealloc__(self):
         PyMem_Free(self.lanes)
         PyMem_Free(self.ops)
+        PyMem_Free(self.before)
+        PyMem_Free(self.work)
 
     cdef bint bind(self, Step* steps, list spans, list nodes, bint whole, int threads) except -1:
         """Make the lanes of a run out of its steps.
@@ -197,6 +223,8 @@ cdef class Lanes:
                 lane.filters = lane.filters or op.code == LANE_AT_LEAST
                 lane.stretch += SLOW if op.code in (LANE_MODULO, LANE_MAP, LANE_MAP_WITH) else 1
                 op += 1
+        for p in range(self.count):
+            self.lanes[p].whole_until = whole_until(self.lanes + p)
         for p in range(self.count):  # the ops' weights so far
             self.lanes[p].stretch = max(STRETCH // self.lanes[p].stretch // BLOCK, <Py_ssize_t> 1) * BLOCK
         return whole and self.count == 1 and self.lanes[0].count == spans[0][1] - spans[0][0] + 1
@@ -206,20 +234,29 @@ cdef class Lanes:
     cdef bint start(self, object array) except -1:
         """Begin to send an array through; False if it has to go item by item."""
         cdef bint filters = self.lanes.filters
-        if array.ndim != 1 or array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        cdef str kind = array.dtype.kind
+        self.overflowed = False
+        self.whole = kind == "i" or (kind == "u" and array.dtype.itemsize < 8)
+        if array.ndim != 1 or array.dtype.itemsize > 8 or not (kind == "f" or self.whole):
+            return False
+        if self.whole and self.lanes.whole_until < 0:
             return False
         if type(array).__name__ != "ndarray":  # a subclass may give other elements: masked ones
             return False
         import numpy
 
         self.array = array
-        self.values = numpy.empty(len(array), numpy.float64)
+        self.values = numpy.empty(
+            len(array), numpy.int64 if self.whole and self.lanes.whole_until == self.lanes.count else numpy.float64
+        )
+        if self.whole:
+            self.keep_counts()
         self.offsets = numpy.empty(len(array), numpy.uint16) if filters else None
         self.kept = numpy.zeros((len(array) + BLOCK - 1) // BLOCK, numpy.int32) if filters else None
         self.at = self.out = 0
         return True
 
-    cdef Py_ssize_t through_array(self) except -1:
+    cdef Py_ssize_t through_array(self) except -2:
         """Send some more elements through; return how many there were."""
         cdef Py_ssize_t count = min(self.lanes.stretch, <Py_ssize_t> len(self.array) - self.at)
         cdef const double[::1] given
@@ -230,10 +267,12 @@ cdef class Lanes:
         cdef Py_ssize_t n
         cdef Py_ssize_t survive
         cdef uint16_t* places = NULL
-        if self.threads > 1:
+        if self.threads > 1 and not self.whole:
             count = min(self.lanes.stretch * LONGER * self.threads, <Py_ssize_t> len(self.array) - self.at)
         if count <= 0:
             return 0
+        if self.whole:
+            return self.through_ints(count)
         part = self.array[self.at:self.at + count]
         if part.dtype != "=f8" or not part.flags.c_contiguous or not part.flags.aligned:
             part = part.astype("=f8")
@@ -251,11 +290,90 @@ cdef class Lanes:
                 n = min(<Py_ssize_t> BLOCK, count - start)
                 if self.offsets is not None:
                     places = &offsets[self.out]
-                survive = through_block(self.lanes, &values[self.out], &given[start], places, n)
+                survive = through_block(self.lanes, 0, &values[self.out], &given[start], places, False, n)
                 if places is not NULL:
                     kept[(self.at + start) // BLOCK] = <int32_t> survive
                 self.out += survive
                 start += n
+        self.at += count
+        return count
+
+    cdef int keep_counts(self) except -1:
+        """Note the counts of all ops, to go back to them if an int does not fit."""
+        cdef int i
+        cdef LaneOp* op
+        if self.before is NULL:
+            self.before = <int64_t*> PyMem_Calloc(3 * self.lanes.count, sizeof(int64_t))
+            self.work = <int64_t*> PyMem_Calloc(BLOCK, sizeof(int64_t))
+            if self.before is NULL or self.work is NULL:
+                raise MemoryError
+        for i in range(self.lanes.count):
+            op = self.lanes.ops + i
+            self.before[3 * i] = op.step.passed
+            self.before[3 * i + 1] = op.step.filtered
+            self.before[3 * i + 2] = op.seen[0] if op.seen is not NULL else 0
+        return 0
+
+    cdef int restore_counts(self) noexcept:
+        cdef int i
+        cdef LaneOp* op
+        for i in range(self.lanes.count):
+            op = self.lanes.ops + i
+            op.step.passed = self.before[3 * i]
+            op.step.filtered = self.before[3 * i + 1]
+            if op.seen is not NULL:
+                op.seen[0] = self.before[3 * i + 2]
+        return 0
+
+    cdef Py_ssize_t through_ints(self, Py_ssize_t count) except -2:
+        """Do the same with ints; -1 if one did not fit, and nothing of this run is counted any more."""
+        cdef Lane* lane = self.lanes
+        cdef bint stays = lane.whole_until == lane.count
+        cdef const int64_t[::1] given = self.array[self.at:self.at + count].astype("=i8")
+        cdef int64_t[::1] wholes
+        cdef double[::1] values
+        cdef uint16_t[::1] offsets
+        cdef int32_t[::1] kept
+        cdef int64_t* work = self.work
+        cdef uint16_t* places = NULL
+        cdef Py_ssize_t start = 0
+        cdef Py_ssize_t n, left, i
+        cdef bint placed
+        if stays:
+            wholes = self.values
+        else:
+            values = self.values
+        if self.offsets is not None:
+            offsets = self.offsets
+            kept = self.kept
+        with nogil:
+            while start < count:
+                n = min(<Py_ssize_t> BLOCK, count - start)
+                if self.offsets is not None:
+                    places = &offsets[self.out]
+                if stays:
+                    work = &wholes[self.out]
+                memcpy(work, &given[start], n * sizeof(int64_t))
+                placed = False
+                left = through_block_ints(lane, work, places, &placed, n)
+                if left < 0:
+                    break
+                if not stays:
+                    for i in range(left):
+                        values[self.out + i] = <double> work[i]
+                    if left:
+                        left = through_block(
+                            lane, lane.whole_until, &values[self.out], &values[self.out], places, placed, left
+                        )
+                if places is not NULL:
+                    kept[(self.at + start) // BLOCK] = <int32_t> left
+                self.out += left
+                start += n
+        if start < count:
+            self.restore_counts()
+            self.values = self.offsets = self.kept = None
+            self.overflowed = True
+            return -1
         self.at += count
         return count
 
@@ -340,7 +458,7 @@ cdef class LanePart:
                 n = min(<Py_ssize_t> BLOCK, self.count - start)
                 if self.places is not NULL:
                     places = self.places + self.survived
-                left = through_block(&self.lane, self.to + self.survived, self.items + start, places, n)
+                left = through_block(&self.lane, 0, self.to + self.survived, self.items + start, places, False, n)
                 if self.kept is not NULL:
                     self.kept[start // BLOCK] = <int32_t> left
                 self.survived += left
@@ -410,13 +528,15 @@ cdef int run_beside(list parts) except -1:
 
 
 cdef Py_ssize_t through_block(
-    Lane* lane, double* to, const double* items, uint16_t* places, Py_ssize_t n
+    Lane* lane, int first, double* to, const double* items, uint16_t* places, bint placed, Py_ssize_t n
 ) noexcept nogil:
-    """Send a block through, into `to`; return how many elements are left."""
-    cdef LaneOp* op = lane.ops
-    cdef LaneOp* end = op + lane.count
+    """Send a block through, from an op on, into `to`; return how many elements are left.
+
+    `placed` is whether their `places` are known, for something was filtered already.
+    """
+    cdef LaneOp* op = lane.ops + first
+    cdef LaneOp* end = lane.ops + lane.count
     cdef const double* source = items
-    cdef bint placed = False
     cdef Py_ssize_t left
     cdef Py_ssize_t i
     while op < end:

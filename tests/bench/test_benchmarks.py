@@ -150,6 +150,9 @@ def test_what_waits_and_overlaps_gives_what_plain_python_gives(measure):
 def test_lanes_give_what_comprehensions_and_numpy_give():
     assert arrays.scalars(rounds=1, count=5000)
     assert all(arrays.blocks(rounds=1, count=200_000))
+    assert all(arrays.threads(rounds=1, count=200_000))
+    assert arrays.batches(rounds=1, count=1000)
+    assert arrays.c_function_slope(rounds=1, count=1000)
     assert arrays.audio(rounds=1, samples=480_000)
 
 
