@@ -67,7 +67,7 @@ cdef class BatchState(OverlapState):
         """The cut of the first batch that will not get more items, for nothing else can go on; -1 for none."""
         cdef Window window
         cdef int k
-        if self.aside is not None:
+        if self.aside is not None and self.held is None:  # the input may bring more; not if an error is to end the run
             return -1
         for window in self.windows:
             if not window.batch and window.running + window.queued:
@@ -181,7 +181,7 @@ cdef class BatchState(OverlapState):
             i += 1
             if type(output) is Failed:
                 frame.error = output.error
-                frame.worker = output.trace
+                frame.trace = output.trace
                 output = None
             frame.item = output
             frame.elapsed_ns = spent_ns
@@ -203,7 +203,7 @@ cdef class BatchState(OverlapState):
             frame.done = True
             if isinstance(error, Exception):
                 frame.error = error
-                frame.worker = error.__traceback__
+                frame.trace = error.__traceback__
             else:
                 frame.calls = False
         if not isinstance(error, Exception):

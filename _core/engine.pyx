@@ -688,9 +688,9 @@ cdef class Run(BatchState):
         if self.frame.error is not None:
             error = self.frame.error
             self.frame.error = None
-            if self.plan.cuts[step.arg].batch and self.frame.worker is not None:  # taken where another was kept
-                set_traceback(error, self.frame.worker)
-                self.frame.worker = None
+            if self.frame.trace is not None:  # it is that of other frames, too, and may have been kept
+                set_traceback(error, self.frame.trace)
+                self.frame.trace = None
             raise error
         if item is None:
             step.filtered += 1

@@ -6,7 +6,7 @@ compares or divides exactly, and a double would not) leaves the lane at that op:
 nodes themselves, and of an array all items do, from the beginning (`lanes`).
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint16_t
+from libc.stdint cimport INT64_MIN, int64_t, uint16_t
 
 from remotemedia._core.lanes cimport (
     LANE_ABS, LANE_ADD, LANE_AT_LEAST, LANE_CLAMP, LANE_COUNT, LANE_DIVIDE, LANE_MAP, LANE_MAP_WITH, LANE_MODULO,

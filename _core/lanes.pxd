@@ -34,6 +34,7 @@ cdef struct Lane:
     int whole_until               # ops that leave an int one, from the first on; -1 if ints are not for the lane
     bint changes                  # an op computes; else items are handed on as they are
     bint filters                  # an op drops items
+    bint calls                    # an op calls a function of the user's
     Py_ssize_t stretch            # elements of an array that go through between two looks at signals
 
 
@@ -53,7 +54,6 @@ cdef class LanePart:
     cdef int32_t* kept            # of each block; likewise
     cdef Py_ssize_t count         # elements
     cdef Py_ssize_t survived
-    cdef object failure
     cdef object done              # a lock, held until the thread is through
 
     cdef int run(self) except -1
@@ -70,6 +70,8 @@ cdef class Lanes:
     cdef list parts               # LanePart of each thread; None as long as there was no need
 
     cdef bint bind(self, Step* steps, list spans, list nodes, bint whole, int threads) except -1
+    cdef int pace(self, int64_t spent) except -1
+    cdef Py_ssize_t send_some(self, int longer) except -2
     cdef int keep_counts(self) except -1
     cdef int restore_counts(self) noexcept
     cdef Py_ssize_t through_ints(self, Py_ssize_t count) except -2

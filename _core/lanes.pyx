@@ -13,6 +13,7 @@ each other, without the GIL. Filters compact the block.
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.time cimport perf_counter_ns
 from libc.math cimport INFINITY, copysign, fabs, fmod, rint
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t
 from libc.string cimport memcpy, memmove
@@ -30,7 +31,8 @@ import _thread
 cdef int64_t EXACT = 1 << 53  # every integer up to it is a double
 cdef Py_ssize_t STRETCH = 1 << 20  # ops on elements between two looks at signals: about a millisecond
 cdef int LONGER = 8  # as many times that in each of several threads: to start one takes as long as 10 000 additions
-cdef int SLOW = 128  # what a remainder takes, or a function of the user's, in additions
+cdef int SLOW = 128  # what a remainder takes, in additions
+cdef int64_t LOOK_NS = 1_000_000  # between two looks at signals, where only the time shows how long a stretch takes
 
 cdef extern from *:
     """
@@ -221,12 +223,15 @@ cdef class Lanes:
                 lane.end = p + 1
                 lane.changes = lane.changes or LANE_ADD <= op.code <= LANE_MAP_WITH
                 lane.filters = lane.filters or op.code == LANE_AT_LEAST
-                lane.stretch += SLOW if op.code in (LANE_MODULO, LANE_MAP, LANE_MAP_WITH) else 1
+                lane.stretch += SLOW if op.code == LANE_MODULO else 1
+                lane.calls = lane.calls or op.code == LANE_MAP or op.code == LANE_MAP_WITH
                 op += 1
         for p in range(self.count):
             self.lanes[p].whole_until = whole_until(self.lanes + p)
         for p in range(self.count):  # the ops' weights so far
             self.lanes[p].stretch = max(STRETCH // self.lanes[p].stretch // BLOCK, <Py_ssize_t> 1) * BLOCK
+            if self.lanes[p].calls:
+                self.lanes[p].stretch = BLOCK
         return whole and self.count == 1 and self.lanes[0].count == spans[0][1] - spans[0][0] + 1
 
     # --- arrays ----------------------------------------------------------------------------------------------------------
@@ -258,6 +263,24 @@ cdef class Lanes:
 
     cdef Py_ssize_t through_array(self) except -2:
         """Send some more elements through; return how many there were."""
+        cdef Py_ssize_t count
+        cdef int64_t began
+        if not self.lanes.calls:
+            return self.send_some(LONGER)
+        began = perf_counter_ns()  # how long a function of the user's takes is seen from one block
+        count = self.send_some(1)
+        self.pace(perf_counter_ns() - began)
+        return count
+
+    cdef int pace(self, int64_t spent) except -1:
+        """Let the next stretch take as long as it may, by how long this one took."""
+        cdef int64_t aim = LOOK_NS * (LONGER if self.threads > 1 else 1)
+        cdef Py_ssize_t fitting = <Py_ssize_t> (self.lanes.stretch * aim // max(spent, 1))
+        self.lanes.stretch = max(min(fitting, 8 * self.lanes.stretch, STRETCH) // BLOCK, <Py_ssize_t> 1) * BLOCK
+        return 0
+
+    cdef Py_ssize_t send_some(self, int longer) except -2:
+        """Send a stretch of elements through, in threads one that is so much `longer`."""
         cdef Py_ssize_t count = min(self.lanes.stretch, <Py_ssize_t> len(self.array) - self.at)
         cdef const double[::1] given
         cdef double[::1] values
@@ -268,7 +291,7 @@ cdef class Lanes:
         cdef Py_ssize_t survive
         cdef uint16_t* places = NULL
         if self.threads > 1 and not self.whole:
-            count = min(self.lanes.stretch * LONGER * self.threads, <Py_ssize_t> len(self.array) - self.at)
+            count = min(self.lanes.stretch * longer * self.threads, <Py_ssize_t> len(self.array) - self.at)
         if count <= 0:
             return 0
         if self.whole:
@@ -442,10 +465,7 @@ cdef class LanePart:
 
     def __call__(self):
         """Send the share through; called in a thread of its own."""
-        try:
-            self.run()
-        except BaseException as error:
-            self.failure = error
+        self.run()
         self.done.release()
 
     cdef int run(self) except -1:
@@ -502,9 +522,11 @@ cdef int run_beside(list parts) except -1:
     cdef LanePart part
     cdef list left = []  # locks that the threads release
     interrupt = None
+    for part in parts[1:]:  # before any thread is there
+        if part.done is None:
+            part.done = _thread.allocate_lock()
+            part.done.acquire()
     for part in parts[1:]:
-        part.done = _thread.allocate_lock()
-        part.done.acquire()
         try:
             _thread.start_new_thread(part, ())
         except RuntimeError:  # there is no room for another thread
@@ -521,9 +543,6 @@ cdef int run_beside(list parts) except -1:
             interrupt = error
     if interrupt is not None:
         raise interrupt
-    for part in parts:
-        if part.failure is not None:
-            raise part.failure
     return 0
 
 

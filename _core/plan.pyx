@@ -52,6 +52,7 @@ cdef tuple ASYNC_BITS = (
 )
 cdef int MOST_THREADS = 256  # that an array is split over
 cdef int STRIDE = 50_000  # steps between two looks at signals
+cdef int C_STRIDE = 256  # passes between them, where C functions of the user's are called
 
 
 cdef object fingerprint(object node):
@@ -691,4 +692,6 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
             and n == 1 and len(plan.output_ids) == 1
         )
     plan.stride = max(1, STRIDE // plan.step_count)
+    if any([isinstance(node, CFunction) for node in nodes]):  # nobody knows how long it takes
+        plan.stride = min(plan.stride, C_STRIDE)
     return plan

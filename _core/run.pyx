@@ -864,9 +864,14 @@ cdef class RunState:
 
     cdef int end_call(self) except -1:
         """Let go of the record: what was handed out is not the run's any more."""
+        cdef Batch batch
         self.kept = None
         self.outer = None
         self.waiter = None
+        if self.batches is not None:
+            for batch in self.batches:
+                if batch is not None:
+                    batch.called = batch.called_indexes = None
         self.source = None
         self.has_before = False
         self.results = self.outputs = None

@@ -28,7 +28,8 @@ cdef class Frame:
     cdef int64_t copied_ns        # before it
     cdef int64_t waited_ns        # between: when it began, until the call does
     cdef int64_t began_ns         # when it began, where there is a limit; of a batch, when it came here
-    cdef object worker            # task that makes the call; of a batch, the traceback of its error
+    cdef object worker            # task that makes the call
+    cdef object trace             # of a batch: the traceback of `error`, which is taken where that is kept
     cdef int64_t index            # of the input item
     cdef int64_t serial           # of the pass over the run
     cdef tuple path               # where it stands among the passes of its opener; None over the run

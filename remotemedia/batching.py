@@ -137,17 +137,17 @@ def batch_call(node: Any, method: Callable[..., Any], batching: Batching, awaits
         method = with_arrays(node, method)
     if not batching.isolates:
         return method, None
-    attempts = node.attempts if isinstance(node, Guard) else Attempts(True, False)
-    counted = not isinstance(node, Guard) or attempts.count is None
-    if attempts.count is None:
-        attempts.count = 0
+    kind = isolated_async if awaits else isolated
+    if isinstance(node, Guard):  # which counts by itself
+        node.attempts.begin_count()
+        return kind(node, method), node.attempts
+    attempts = Attempts(True, False)
 
     def call(items: list[Any]) -> Any:
-        if counted:
-            attempts.add()
+        attempts.add()
         return method(items)
 
-    return (isolated_async if awaits else isolated)(node, call), attempts
+    return kind(node, call), attempts
 
 
 def with_arrays(node: Any, method: Callable[..., Any]) -> Callable[..., Any]:
@@ -218,7 +218,7 @@ def outputs_of(node: Any, count: int, given: Any) -> list[Any]:
     if isinstance(given, (list, tuple)):
         outputs = list(given)
     elif is_array(given) and given.ndim:
-        outputs = list(iterate(given))
+        outputs = list(iterate(given if given.ndim == 1 else given.copy()))  # the node may use its array again
     else:
         raise TypeError(
             f"{class_name(node)}.process_batch gave a {type(given).__name__}; return a list with an output for each "

@@ -11,7 +11,16 @@ from remotemedia._core.cfunction import SIGNATURES, CFunction, CPointer, capsule
 from remotemedia._core.node import NodeExecutor, NodeInfo
 from remotemedia.errors import RegistryError, bounded_repr
 
-CTYPES_NAMES = {"c_double": "double", "c_int": "int", "c_void_p": "void *", "LP_c_double": "double *"}
+C_WORDS = frozenset(
+    (
+        *("auto", "break", "case", "char", "complex", "const", "continue", "default", "do", "double", "else", "enum"),
+        *("extern", "float", "for", "goto", "if", "imaginary", "inline", "int", "long", "register", "restrict"),
+        *("return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned"),
+        *("void", "volatile", "while", "bool", "_Bool", "_Complex", "_Imaginary", "_Atomic"),
+    )
+)
+"""What cannot be the name of an argument: it is part of another type."""
+
 PYTHON_API = 4  # ctypes: FUNCFLAG_PYTHONAPI, a function that needs the GIL
 
 ARRAY_BATCH = 8192
@@ -137,9 +146,11 @@ def c_function(
         raise RegistryError(f"the C function {node_type!r} takes user data (void *): give it as user_data")
     if "void *" not in spelling and data:
         raise RegistryError(f"the C function {node_type!r} takes no user data; leave user_data out")
+    if not found.address:
+        raise RegistryError(f"the C function {node_type!r} is at NULL")
     pointer = CPointer(found.address, SIGNATURES.index(spelling), function, data, data_owner)
     attributes = {"node_type": node_type, "signature": spelling, "version": version, "c_pointer": pointer}
-    return type("CFunctionNode", (CFunctionNode,), attributes)
+    return type(node_type, (CFunctionNode,), attributes)
 
 
 def array_function(
@@ -167,7 +178,7 @@ def array_function(
     Raises
     ------
     RegistryError
-        It cannot be called with one array, or gives several.
+        It cannot be called with one array, or gives several; or the size is none.
 
     Examples
     --------
@@ -186,8 +197,10 @@ def array_function(
         raise RegistryError(
             f"the ufunc {node_type!r} takes {takes} arrays and gives {gives}; a node takes and gives one"
         )
+    if type(batch_size) is not int or not 1 <= batch_size < 2**31:
+        raise RegistryError(f"batch_size is {bounded_repr(batch_size)}; an integer from 1 is due")
     attributes = {"node_type": node_type, "function": staticmethod(function), "version": version}
-    return type("ArrayFunctionNode", (ArrayFunctionNode,), attributes | {"batch_size": batch_size})
+    return type(node_type, (ArrayFunctionNode,), attributes | {"batch_size": batch_size})
 
 
 def name_of(function: Any, name: str | None) -> str:
@@ -199,13 +212,27 @@ def name_of(function: Any, name: str | None) -> str:
 
 
 def normalized(signature: str) -> str:
-    """Return a signature with the blanks that `SIGNATURES` have, and without const and names of arguments."""
-    text = re.sub(r"\bconst\b", " ", signature)
-    result, _, arguments = text.rpartition(")")[0].partition("(")
-    types = [re.sub(r"(?<=[\w*])\s+\w+$", "", argument.strip()) for argument in arguments.split(",")]
-    types = ["void *" if spelled.split() == ["void"] else spelled for spelled in types]
-    spaced = [re.sub(r"\s*\*", " *", " ".join(spelled.split())) for spelled in types]
-    return f"{' '.join(result.split())} ({', '.join(spaced)})"
+    """Return a signature as `SIGNATURES` spell it: with their blanks, without names of arguments.
+
+    What is no signature of `double`, `int`, `void` and pointers to them comes back as it is, but for blanks: it is none
+    of those that are called, and so it is shown.
+    """
+    plain = " ".join(signature.split())
+    parts = re.fullmatch(r"(\w+)\s*\(([^()]*)\)", plain)
+    if parts is None:
+        return plain
+    arguments = [argument_type(text) for text in parts[2].split(",")]
+    if None in arguments:
+        return plain
+    return f"{parts[1]} ({', '.join(map(str, arguments))})"
+
+
+def argument_type(text: str) -> str | None:
+    """Return the type of an argument, None if it is not one of a few; its name may be any that C has no meaning for."""
+    found = re.fullmatch(r"\s*(double|int|void)\s*(\*?)\s*([A-Za-z_]\w*)?\s*", text)
+    if found is None or found[3] in C_WORDS:
+        return None
+    return f"{found[1]} *" if found[2] else found[1]
 
 
 def find_function(function: Any) -> Found:
@@ -250,8 +277,15 @@ def of_ctypes(function: Any) -> Found:
 
 def ctypes_name(kind: Any) -> str:
     """Return how C spells a ctypes type."""
-    name = "void" if kind is None else getattr(kind, "__name__", bounded_repr(kind))
-    return CTYPES_NAMES.get(name, name)
+    import ctypes
+
+    known = {
+        ctypes.c_double: "double",
+        ctypes.c_int: "int",
+        ctypes.c_void_p: "void *",
+        ctypes.POINTER(ctypes.c_double): "double *",
+    }
+    return "void" if kind is None else known.get(kind, getattr(kind, "__name__", bounded_repr(kind)))
 
 
 def of_cffi(ffi: Any, function: Any) -> Found:
@@ -259,18 +293,18 @@ def of_cffi(ffi: Any, function: Any) -> Found:
     kind = ffi.typeof(function)
     if kind.kind != "function":
         raise RegistryError(f"the cffi object is a {kind.cname}, no function pointer; use ffi.addressof(lib, 'name')")
-    types = [kind.result.cname, *(argument.cname for argument in kind.args)]
+    types = [kind.result.cname, *(argument.cname for argument in kind.args), *(["..."] if kind.ellipsis else [])]
     return Found(int(ffi.cast("uintptr_t", function)), f"{types[0]} ({', '.join(types[1:])})")
 
 
 def address_of_data(data: Any) -> int:
     """Return the address of user data."""
-    if isinstance(data, int) and not isinstance(data, bool) and data > 0:
+    if isinstance(data, int) and not isinstance(data, bool) and 0 < data < 1 << 64:
         return data
     import ctypes
 
     try:
-        if isinstance(data, (ctypes._Pointer, ctypes.c_void_p)):
+        if isinstance(data, (ctypes._Pointer, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_wchar_p)):
             return ctypes.cast(data, ctypes.c_void_p).value or 0
         return ctypes.addressof(data)
     except TypeError:

@@ -94,7 +94,7 @@ class ExecutionResult(msgspec.Struct, eq=False):
         """
         if self._lane is None:
             raise ResultArrayError(
-                "which item a result came from is kept only where an array of floats goes through a chain of nodes "
+                "which item a result came from is kept only where an array goes in blocks through a chain of nodes "
                 "that all have lanes"
             )
         return self._lane.indices()

@@ -71,6 +71,11 @@ class Attempts:
             raise Interrupted
         return halted
 
+    def begin_count(self) -> None:
+        """Count calls, also without a ``retry``: the node may be called more than once for an item."""
+        if self.count is None:
+            self.count = 0
+
     def add(self) -> None:
         """Count a call."""
         if self.count is not None:

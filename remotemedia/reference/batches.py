@@ -180,6 +180,7 @@ class BatchTravel(Travel):
         items = [travelling.item for travelling in waiting if travelling.item is not None]
         outputs = (yield from self._outputs(step, items)) if items else []
         place.call(waiting, outputs)
+        del waiting, items, outputs  # this frame may be below one in the traceback of what failed
         while place.called:
             travelling, output = place.called.popleft()
             resume(travelling)
@@ -206,7 +207,11 @@ class BatchTravel(Travel):
                 waiting = Await(step.node, "process_batch", given)
                 yield None, waiting
                 given = waiting.outcome()
-            return outputs_of(step.node, len(items), given)
+                del waiting
+            try:
+                return outputs_of(step.node, len(items), given)
+            finally:
+                del given  # this frame may be below one in the traceback of what is in it
         except Exception as error:
             return [Failed(error) for _ in items]
         except BaseException:
@@ -222,8 +227,13 @@ class BatchTravel(Travel):
         step = place.step
         try:
             if isinstance(output, Failed):
-                set_traceback(output.error, output.trace)
-                raise output.error
+                failure = output.error
+                set_traceback(failure, output.trace)
+                del output  # it has the error, and would be in its traceback
+                try:
+                    raise failure
+                finally:
+                    del failure
             refuse_lazy(step.node, "process_batch", output)
         except Exception as error:
             at, self._at = self._at, travelling.index

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.batching import Failed
@@ -58,13 +59,17 @@ class Place:
         self.step = step
         self.behind = behind
         self.waiting: list[Pass] = []
+        self._since_ns = 0  # when the first of them came
         self.called: deque[tuple[Pass, Any]] = deque()
 
     @property
     def is_full(self) -> bool:
-        """Whether as many passes wait as the batch has items."""
-        assert self.step.batching is not None
-        return len(self.waiting) >= self.step.batching.size
+        """Whether as many passes wait as the batch has items, or the first of them has waited as long as it may."""
+        batching = self.step.batching
+        assert batching is not None
+        if len(self.waiting) >= batching.size or batching.wait_ms is None or not self.waiting:
+            return len(self.waiting) >= batching.size
+        return perf_counter_ns() - self._since_ns >= batching.wait_ms * 1e6
 
     def leave(self, travelling: Pass) -> None:
         """Let a pass wait, if it has anything left to do; not if it waits for nothing."""
@@ -79,6 +84,8 @@ class Place:
         if travelling.item is None and not self.waiting and (travelling.left or travelling.posts):
             self.called.append((travelling, None))
         elif travelling.item is not None or travelling.left or travelling.posts:
+            if not self.waiting:
+                self._since_ns = perf_counter_ns()
             self.waiting.append(travelling)
 
     def call(self, waiting: list[Pass], outputs: list[Any]) -> None:

@@ -138,6 +138,11 @@ def capsule(function, name, context=None):
     return made
 
 
+class Disguised(ctypes.c_float):
+    """Has the name of another type."""
+
+
+Disguised.__name__ = "c_double"
 NAME = b"double (double)"
 WITH_DATA = b"double(double x, void * user_data)"
 
@@ -152,6 +157,10 @@ class LowLevelCallable(tuple):
 def test_capsules(driver):
     assert run(driver, rm.c_function(capsule(halve, NAME), "Halve"), [1.0]).results == [0.5]
     factor = DOUBLE(4.0)
+    assert (
+        rm.c_function(capsule(scaled, b"double (double, void *user_data)", 8), "x").signature
+        == rm.c_function(capsule(scaled, b" double(double x,void*data ) ", 8), "x").signature
+    )
     cls = rm.c_function(capsule(scaled, WITH_DATA, ctypes.addressof(factor)), "Scaled")
     assert run(driver, cls, [2.0]).results == [8.0]
     assert run(driver, rm.c_function(LowLevelCallable((capsule(halve, NAME), halve, None)), "Low"), [3.0]).results == [
@@ -168,6 +177,9 @@ def test_cffi(driver):
     assert run(driver, rm.c_function(select, "Nothing"), [1.0, 2]).results == []
     with pytest.raises(rm.RegistryError, match="no function pointer"):
         rm.c_function(ffi.new("double *"), "x")
+    ffi.cdef("double tanh(double, ...);")
+    with pytest.raises(rm.RegistryError, match="has the signature"):
+        rm.c_function(ffi.cast("double (*)(double, ...)", callback), "x")
     with pytest.raises(rm.RegistryError, match=r"'float \(float\)'"):
         rm.c_function(ffi.callback("float(float)", lambda x: x), "x")
 
@@ -181,6 +193,14 @@ def test_cffi(driver):
         (ctypes.CFUNCTYPE(DOUBLE)(float), r"'double \(\)'"),
         (ctypes.PYFUNCTYPE(DOUBLE, DOUBLE)(abs), "needs the GIL"),
         (ctypes.CDLL(None).abs, "set its restype and argtypes"),
+        (capsule(halve, b"double (double complex)"), "has the signature"),
+        (capsule(halve, b"double (double long)"), "has the signature"),
+        (capsule(halve, b"double (double float)"), "has the signature"),
+        (capsule(halve, b"double (double) and more"), "has the signature"),
+        (capsule(halve, b"double (double, void)"), "has the signature"),
+        (capsule(halve, b"int (double, const double *)"), "has the signature"),
+        (ctypes.CFUNCTYPE(Disguised, Disguised)(abs), "has the signature"),
+        (MAP(), "is at NULL"),
         (capsule(halve, None), "has no name"),
         (capsule(halve, b"numpy.random.BitGenerator"), "has the signature"),
         (math.sin, "is no C function"),
@@ -274,3 +294,9 @@ def test_another_length_is_an_error_that_names_the_node(direct):
     error = run(direct, rm.array_function(lambda x: x[:1], "Short"), [1.0, 2.0]).error
     assert "gave 1 outputs for 2 items" in str(error)
     assert error.node_id == "n0"
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "3", True])
+def test_no_batch_size(size):
+    with pytest.raises(rm.RegistryError, match="an integer from 1"):
+        rm.array_function(np.sqrt, batch_size=size)

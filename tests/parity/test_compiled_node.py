@@ -1,7 +1,9 @@
 """Functions that Numba compiles: the same as in Python, at C speed; refused with a reason where they cannot be."""
 
 import math
+import signal
 import sys
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -154,3 +156,37 @@ def test_without_numba_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     with pytest.raises(rm.RegistryError, match=r"remotemedia\[numba\]"):
         rm.node(compile="numba")(soften.function)
+
+
+@rm.node(compile="numba")
+def slow(x: float, turns: int = 20_000) -> float:
+    for _ in range(turns):
+        x = x * 1.0000001 + 1e-9
+    return x
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
+@pytest.mark.parametrize("items", ["array", "list"])
+@pytest.mark.parametrize("parallelism", [1, 2])
+def test_r42_ctrl_c_is_seen_between_calls_of_a_slow_function(items, parallelism):
+    driver = Driver("cython")
+    driver.registry.register(slow, replace=True)
+    manifest = plain([node("f", "slow") | {"parallelism": parallelism}])
+    driver.run(manifest, [1.0])  # compiled
+    data = np.zeros(400_000) if items == "array" else [0.0] * 400_000
+    asked = []
+
+    def stop(*_):
+        asked.append(time.perf_counter())
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    began = time.perf_counter()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        outcome = driver.run(manifest, data)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert isinstance(outcome.error, KeyboardInterrupt)
+    assert asked[0] - began < 0.3 + 0.1 + 0.3  # and as much for a machine that is busy

@@ -93,6 +93,7 @@ def test_functions_of_the_users_own_are_called_from_several_threads():
 def test_r43_a_node_without_a_lane_is_not_split(engine, kind):
     class Own(rm.NodeExecutor):
         called = False
+        c_pointer = 1  # it is none
 
         def initialize(self, context):
             Own.called = True

@@ -477,10 +477,10 @@ def test_a_batch_waits_no_longer_than_it_may():
     assert Async.sizes == [2, 1]
 
 
-def test_a_wait_is_over_when_the_next_item_comes(fresh):
+def test_a_wait_is_over_when_the_next_item_comes(direct, fresh):
     """A plain input cannot be waited for beside the batch: the time is looked at when it gives an item."""
     cls = fresh.Double
-    driver = Driver("cython")
+    driver = direct
     assert run(driver, cls, range(6, 9), max_batch_wait_ms=0).results == [12, 14, 16]
     assert cls.sizes == [1, 1, 1]
 
@@ -515,3 +515,106 @@ def test_interrupt_drops_what_is_awaited(caplog):
     assert results == [3]
     assert (counts["in"], counts["filtered"]) == (3, 2)
     assert not re.search("never retrieved", caplog.text)
+
+
+# --- what a review found ---
+
+
+def test_a_node_that_shortens_the_input_crashes_nothing(direct):
+    data = [object() for _ in range(2000)]
+
+    class Clears(rm.NodeExecutor):
+        batch_size = 500
+
+        def process_batch(self, items):
+            data.clear()
+            return tuple(items)
+
+    assert len(run(direct, Clears, data).results) == 500
+
+
+def test_r34_an_error_does_not_wait_for_an_input_that_is_awaited(engine):
+    class Ask(rm.NodeExecutor):
+        max_concurrency = 3
+
+        async def process(self, item):
+            await asyncio.sleep(0)
+            if item == 1:
+                raise ValueError("one")
+            return item
+
+    class Batch(rm.NodeExecutor):
+        batch_size = 5
+
+        def process_batch(self, items):
+            return items
+
+    async def main(executor):
+        async def items():
+            yield 0
+            yield 1
+            await asyncio.sleep(0.05)
+            yield 2
+
+        async with asyncio.timeout(20):
+            await executor.execute_with_input_async(plain([node("a", "Ask"), node("b", "Batch")], "a b"), items())
+
+    driver = Driver(engine)
+    driver.register(Ask=Ask, Batch=Batch)
+    with pytest.raises(rm.NodeError) as caught:
+        await_on("asyncio", main(driver.executor))
+    assert caught.value.item_index == 1
+    assert caught.value.partial.results == [0]
+
+
+def test_attempts_are_calls_also_behind_a_circuit_breaker(direct, fresh):
+    keys = {"circuit_breaker": {"failure_threshold": 3, "reset_ms": 10}}
+    assert run(direct, fresh.Isolating, range(6, 14), **keys).counts("b")["attempts"] == 2
+
+
+@pytest.mark.parametrize("policy", ["skip", "collect"])
+@pytest.mark.parametrize("kind", ["paired", "many", "isolating"])
+def test_r36_an_open_session_holds_no_item_of_a_batch(engine, kind, policy):
+    class Item:
+        pass
+
+    class Batch(rm.NodeExecutor):
+        batch_size = 3
+        emits = "many" if kind == "many" else None
+        batch_errors = "isolate" if kind == "isolating" else "fail"
+        idempotent = True
+        failing = True
+
+        def process_batch(self, items):
+            if Batch.failing:
+                raise ValueError("no")
+            return [1] * len(items)
+
+    driver = Driver(engine)
+    driver.register(Batch=Batch)
+    gc.disable()
+    try:
+        with driver.executor.open(plain([node("b", "Batch")]), error_policy=policy) as session:
+            for Batch.failing in (True, False):
+                items = [Item() for _ in range(7)]
+                seen = [weakref.ref(item) for item in items]
+                session.run(iter(items))
+                del items
+                assert [ref() for ref in seen if ref() is not None] == []
+    finally:
+        gc.enable()
+
+
+def test_rows_are_the_runs_own_though_the_node_uses_its_array_again(driver):
+    class Reuses(rm.NodeExecutor):
+        batch_type = "array"
+        batch_size = 2
+
+        def initialize(self, context):
+            self.buffer = np.zeros((2, 1))
+
+        def process_batch(self, items):
+            self.buffer[: len(items), 0] = items
+            return self.buffer[: len(items)]
+
+    assert [row.tolist() for row in run(driver, Reuses, [1.0, 2.0, 3.0]).results] == [[1.0], [2.0], [3.0]]
