@@ -1,6 +1,7 @@
 """R45: what goes through a lane equals the reference bit for bit: floats beside other items, any operands, arrays."""
 
 import _thread
+import asyncio
 import math
 import pickle
 import struct
@@ -239,3 +240,24 @@ def test_r42_an_array_on_its_way_is_left_at_once(way):
             session.run(array)
         thread.join()
         assert session.metrics()["items_in"] < len(array)
+
+
+def test_other_tasks_have_their_turns_while_an_array_is_on_its_way():
+    turns = 0
+
+    async def main():
+        async def tick():
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(tick())
+        tens = plain([node(f"n{i}", "Add", operand=1.0) for i in range(10)], [(f"n{i}", f"n{i + 1}") for i in range(9)])
+        result = await rm.Executor().execute_with_input_async(tens, np.zeros(4_000_000))
+        other.cancel()
+        return result
+
+    result = asyncio.run(main())
+    assert result.array[-1] == 10.0
+    assert turns > 10
