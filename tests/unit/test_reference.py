@@ -108,7 +108,7 @@ DEFAULTS = dict.fromkeys(
         "retry",
         "circuit_breaker",
     )
-)
+) | {"parallelism": 1}
 
 
 def blueprint(nodes, connections=""):
