@@ -829,7 +829,7 @@ cdef class Run(BatchState):
         items = as_array_input(items)
         if self.plan.whole_batch and not streaming and not self.on_loop and not self.timed and self.takes_blocks(items):
             self.feed = FEED_BLOCKS
-            self.source = items
+            self.source = items[:]  # a view: its shape and type are nobody else's to change
             self.cursor_at = 0
         elif self.whole_lane and not streaming and is_array(items) and self.lanes.start(items):
             self.feed = FEED_ARRAY
@@ -844,9 +844,10 @@ cdef class Run(BatchState):
 
     cdef bint takes_blocks(self, object items) except -1:
         """Whether the one node takes batches of an array as they are: items would make the same arrays."""
-        return is_array(items) and self.plan.batchings[self.plan.cuts[0].node].arrays and (
-            not self.plan.batchings[self.plan.cuts[0].node].isolates and canonical(items[:0]) is not None
-        )
+        cdef int u = self.plan.cuts[0].node
+        if not is_array(items) or not self.plan.batchings[u].arrays or self.plan.batchings[u].isolates:
+            return False
+        return not self.plan.flushes[u] and items.ndim > 0 and canonical(items[:0]) is not None
 
     cdef int start_flush(self) except -1:
         self.stage = STAGE_FLUSH

@@ -250,7 +250,9 @@ cdef class Lanes:
             return False
         import numpy
 
-        self.array = array
+        if self.whole and self.lanes.calls:  # a run that begins anew would call a function of the user's twice
+            return False
+        self.array = array = array[:]  # a view: its shape and type are nobody else's to change
         self.values = numpy.empty(
             len(array), numpy.int64 if self.whole and self.lanes.whole_until == self.lanes.count else numpy.float64
         )
@@ -445,9 +447,12 @@ cdef class Lanes:
         """What came out so far, and let go of it."""
         from remotemedia.arrays import LaneArray
 
-        made = LaneArray(
-            self.values[:self.out], None if self.offsets is None else self.offsets[:self.out], self.kept, BLOCK
-        )
+        values = self.values[:self.out]
+        offsets = None if self.offsets is None else self.offsets[:self.out]
+        if 2 * self.out < len(self.values):  # not to keep the room for all elements
+            values = values.copy()
+            offsets = None if offsets is None else offsets.copy()
+        made = LaneArray(values, offsets, self.kept, BLOCK)
         self.array = self.values = self.offsets = self.kept = None
         return made
 

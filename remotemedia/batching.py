@@ -243,7 +243,7 @@ def array_of(node: Any, items: list[Any]) -> Any:
     import numpy as np
 
     try:
-        array = np.array(items)
+        array = np.array(items, order="C")
     except ValueError:
         array = None
     if array is None or array.dtype.kind not in "biufc":

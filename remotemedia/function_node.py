@@ -138,7 +138,8 @@ def node(
     [0.2, 0.5]
     """
     if compile is not None:
-        if compile != "numba" or function is not None or idempotent or retryable or max_concurrency:
+        others = (function, retryable, max_concurrency)
+        if compile != "numba" or idempotent or any(given is not None for given in others):
             raise TypeError("node(compile='numba', name=…, version=…) is all there is to say of a compiled function")
         from remotemedia.compiled_node import compiled_class
 

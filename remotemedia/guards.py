@@ -93,8 +93,13 @@ class Guard:
             if limit is not None:
                 awaits, streams = "process" in traits.awaits, "process" in traits.streams
                 method = bounded(method, limit, "process", awaits, streams, traits.many)
-            self._call = method
+            self._call = method if self.again is None or not traits.batches else on_a_copy(method)
         return self._call
+
+
+def on_a_copy(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return `method` for a batch that may be tried again: the node may change what it gets."""
+    return lambda items: method(items.copy())
 
 
 class PlainGuard(Guard):

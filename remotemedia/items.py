@@ -12,6 +12,8 @@ from remotemedia.errors import InputError, bounded_repr
 NUMBER_FORMATS = frozenset("hHiIlLqQnNefd?")
 """Of the buffer protocol: numbers, but for single bytes."""
 
+DLPACK_CPU = 1  # kDLCPU
+
 CHUNK = 4096  # elements of an array that become Python scalars at a time
 
 
@@ -26,8 +28,10 @@ def check_input(items: Any) -> None:
         if items.ndim == 0:
             raise InputError("the input is an array without dimensions; to send its value, put it into a list")
     elif hasattr(type(items), "__dlpack__"):
-        check_input(as_array_input(items))
-    elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__"):
+        lent = as_array_input(items)
+        if lent is not items:
+            check_input(lent)
+    elif not hasattr(items, "__iter__") and not hasattr(items, "__getitem__") and numbers_lent(items) is None:
         hint = "; it is an async iterable, which the async calls take" if hasattr(items, "__aiter__") else ""
         raise InputError(f"the input is a {type(items).__name__}, which is not iterable{hint}; give a list of items")
 
@@ -77,6 +81,8 @@ def as_array_input(items: Any) -> Any:
         try:
             return np.from_dlpack(items)
         except (BufferError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            if is_here(items) and hasattr(items, "__iter__"):
+                return items
             raise InputError(
                 f"the input, a {kind.__name__}, offers DLPack, but not here ({error}); copy it to the CPU"
             ) from error
@@ -90,13 +96,21 @@ def as_array_input(items: Any) -> Any:
     return np.asarray(view)
 
 
+def is_here(items: Any) -> bool:
+    """Whether what offers DLPack says that it is in the memory of this processor."""
+    try:
+        return bool(items.__dlpack_device__()[0] == DLPACK_CPU)
+    except Exception:
+        return False
+
+
 def numbers_lent(items: Any) -> memoryview | None:
     """Return a view of the memory of `items`, if that is of numbers: of bytes nobody knows what they stand for."""
     if type(items) in (bytes, bytearray, str) or hasattr(items, "__next__"):
         return None
     try:
         view = memoryview(items)
-    except TypeError:
+    except (TypeError, ValueError, BufferError):
         return None
     return view if view.ndim and view.format.lstrip("@=<>!") in NUMBER_FORMATS else None
 
@@ -109,6 +123,7 @@ def iterate(items: Iterable[Any]) -> Iterator[Any]:
     items = as_array_input(items)
     if not is_array(items):
         return iter(items)
+    items = items[:]  # type: ignore[index]  # a view: its shape and type are nobody else's to change
     return _elements(items) if items.ndim == 1 else _rows(items)  # type: ignore[attr-defined]
 
 

@@ -229,7 +229,7 @@ def normalized(signature: str) -> str:
 
 def argument_type(text: str) -> str | None:
     """Return the type of an argument, None if it is not one of a few; its name may be any that C has no meaning for."""
-    found = re.fullmatch(r"\s*(double|int|void)\s*(\*?)\s*([A-Za-z_]\w*)?\s*", text)
+    found = re.fullmatch(r"(double|int|void)(?:(\s*\*\s*)|\s+|$)([A-Za-z_]\w*)?", text.strip())
     if found is None or found[3] in C_WORDS:
         return None
     return f"{found[1]} *" if found[2] else found[1]

@@ -74,7 +74,8 @@ class ExecutionResult(msgspec.Struct, eq=False):
     def array(self) -> np.ndarray[Any, Any]:
         """The results as an array: of float64, int64 or bool, where they are all floats, integers or bools.
 
-        Where an array went through the pipeline in blocks this is what came out, without a copy.
+        Where an array went through the pipeline in blocks this is what came out, without a copy; of the type that the
+        nodes make of its elements, also if none came out. Else no results are an array of float64.
 
         Raises
         ------

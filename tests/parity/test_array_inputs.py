@@ -1,8 +1,10 @@
 """R45: arrays and what lends its memory as an input: the items are Python scalars, or rows, however they go through."""
 
 import array
+import asyncio
 import ctypes
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -181,3 +183,80 @@ def test_blocks_that_came_out_before_an_error_are_kept(engine):
     outcome = driver.run(manifest, np.array([3.0, 4.0, 5.0, 6.0, 2.0, 7.0, 8.0]), error_policy="collect")
     assert outcome.results == [6.0, 8.0, 10.0, 16.0]
     assert outcome.result.array.tolist() == [6.0, 8.0, 10.0, 16.0]
+
+
+def test_what_is_flushed_comes_after_the_blocks(driver):
+    class Counts(Twice):
+        def initialize(self, context):
+            self.count = 0
+
+        def process_batch(self, items):
+            self.count += len(items)
+            return super().process_batch(items)
+
+        def flush(self):
+            return [self.count]
+
+    driver.register(Counts=Counts)
+    assert driver.run(plain([node("a", "Counts")]), np.arange(4.0)).results == [0.0, 2.0, 4.0, 6.0, 4]
+
+
+def test_rows_of_any_order_make_the_same_arrays(direct):
+    class Sum(rm.NodeExecutor):
+        batch_type = "array"
+
+        def process_batch(self, items):
+            assert items.flags.c_contiguous
+            return items.sum(axis=1)
+
+    direct.register(Sum=Sum)
+    rows = np.asfortranarray(np.random.default_rng(1).standard_normal((10, 1000)) * 1e3)
+    assert direct.results(plain([node("a", "Sum")]), rows) == [float(np.array(row).sum()) for row in rows.copy("C")]
+
+
+@pytest.mark.parametrize("kind", ["Multiply", "Twice"])
+@pytest.mark.parametrize("change", [("dtype", np.float32), ("shape", (2, -1))])
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
+def test_what_becomes_of_the_callers_array_meanwhile_is_nothing_to_the_run(kind, change):
+    array = np.ones(4_000_000)
+
+    async def main():
+        async def other():
+            await asyncio.sleep(0)
+            setattr(array, *change)
+
+        driver = Driver("cython")
+        driver.register(**CLASSES)
+        manifest = plain([node("a", kind, **({"multiplier": 2.0} if kind == "Multiply" else {})) | {}])
+        if kind == "Twice":
+            manifest["nodes"][0]["batch_size"] = 1 << 20
+        changing = asyncio.create_task(other())
+        result = await driver.executor.execute_with_input_async(manifest, array)
+        await changing
+        return result
+
+    assert asyncio.run(main()).array.tolist() == [2.0] * 4_000_000
+
+
+def test_what_offers_dlpack_but_not_for_its_elements_is_iterated(driver):
+    class Words(Far):
+        def __iter__(self):
+            return iter(["a", "b"])
+
+    assert driver.run(plain([node("a", "PassThrough")]), Words(np.ones(2))).results == ["a", "b"]
+
+
+def test_a_buffer_that_is_nothing_else(engine):
+    outcome = Driver(engine).run(plain([node("a", "Multiply", multiplier=2.0)]), pickle.PickleBuffer(np.arange(3.0)))
+    assert outcome.results == [0.0, 2.0, 4.0]
+
+
+def test_few_results_do_not_keep_the_room_for_all():
+    array = np.arange(1_000_000.0)
+    result = (
+        Driver("cython")
+        .run(plain([node("a", "Threshold", threshold=999_999), node("b", "Add", operand=0.5)], "a b"), array)
+        .result
+    )
+    assert result.array.tolist() == [999_999.5]
+    assert result.array.base is None or result.array.base.nbytes < 1000

@@ -142,6 +142,10 @@ class Disguised(ctypes.c_float):
     """Has the name of another type."""
 
 
+class double_pair(ctypes.Structure):
+    _fields_ = [("a", DOUBLE), ("b", DOUBLE)]
+
+
 Disguised.__name__ = "c_double"
 NAME = b"double (double)"
 WITH_DATA = b"double(double x, void * user_data)"
@@ -200,6 +204,9 @@ def test_cffi(driver):
         (capsule(halve, b"double (double, void)"), "has the signature"),
         (capsule(halve, b"int (double, const double *)"), "has the signature"),
         (ctypes.CFUNCTYPE(Disguised, Disguised)(abs), "has the signature"),
+        (capsule(halve, b"double (double_t)"), "has the signature"),
+        (capsule(halve, b"int (doublex, double *)"), "has the signature"),
+        (ctypes.CFUNCTYPE(DOUBLE, double_pair)(lambda pair: pair.b), "has the signature"),
         (MAP(), "is at NULL"),
         (capsule(halve, None), "has no name"),
         (capsule(halve, b"numpy.random.BitGenerator"), "has the signature"),

@@ -12,7 +12,7 @@ from support import Driver, node, plain
 
 import remotemedia as rm
 
-pytest.importorskip("numba")
+numba = pytest.importorskip("numba")
 
 
 @rm.node(compile="numba", version="1.1")
@@ -146,7 +146,92 @@ def test_what_cannot_be_compiled_is_refused_when_the_class_is_made(function, mes
         rm.node(compile="numba")(function)
 
 
-@pytest.mark.parametrize("options", [{"compile": "cython"}, {"compile": "numba", "max_concurrency": 2}])
+def helper(x):
+    if x < 0:
+        raise ValueError("negative")
+    return x
+
+
+helper = numba.njit(helper)
+
+
+@rm.node(compile="numba")
+def by_helper(x: float) -> float:
+    return helper(x) + 1.0
+
+
+@rm.node(compile="numba")
+def by_table(x: float) -> float:
+    return [1.0, 2.0][int(x)] if x < 2 else [1.0].pop(int(x))
+
+
+@rm.node(compile="numba")
+def signed(x: float, d: float = 0.0) -> float:
+    return math.copysign(x, d)
+
+
+@rm.node(compile="numba")
+def times(x: float, n: int) -> float:
+    return x * n
+
+
+def test_what_others_raise_fails_the_item(driver):
+    error = run(driver, by_helper, [1.0, -1.0, 2.0]).error
+    assert (error.item_index, "returned -1" in str(error)) == (1, True)
+    assert run(driver, by_table, [1.0, 5.0]).error.item_index == 1
+
+
+def test_zeros_of_both_signs_are_two_params(direct):
+    assert run(direct, signed, [1.0], d=0.0).results == [1.0]
+    assert run(direct, signed, [1.0], d=-0.0).results == [-1.0]
+    assert run(direct, signed, [1.0]).results == [1.0]
+
+
+@pytest.mark.parametrize("n", [2**63, 2**70, -(2**63) - 1])
+def test_an_int_param_has_64_bits(direct, n):
+    error = run(direct, times, [1.0], n=n).error
+    assert error.phase == "initialize"
+    assert "an integer of 64 bits" in str(error)
+    assert run(direct, times, [1.0], n=2**63 - 1).results == [float(2**63 - 1)]
+
+
+def imports(x: float) -> float:
+    import os
+
+    return x + os.getpid()
+
+
+def none(x: float) -> float:
+    return None
+
+
+def falls_off(x: float) -> float:  # noqa: RET503
+    if x > 0:
+        return x
+
+
+def series(x: float) -> float:
+    yield x
+
+
+async def later(x: float) -> float:
+    return x
+
+
+def wrong_default(x: float, y: int = 1.7) -> float:
+    return x
+
+
+@pytest.mark.parametrize("function", [imports, none, falls_off, series, later, wrong_default, math.sin, soften().info])
+def test_likewise_what_numba_would_refuse_later(function):
+    with pytest.raises(TypeError):
+        rm.node(compile="numba")(function)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"compile": "cython"}, {"compile": "numba", "max_concurrency": 2}, {"compile": "numba", "retryable": ()}],
+)
 def test_options_that_do_not_go_together(options):
     with pytest.raises(TypeError, match="compile='numba'"):
         rm.node(**options)

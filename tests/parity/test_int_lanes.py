@@ -110,3 +110,18 @@ def test_an_overflow_sends_all_of_the_run_through_the_nodes(engine):
 def test_bools_are_no_ints(engine):
     error = Driver(engine).run(chain(FEW), np.array([True, False])).error
     assert "not bool" in str(error)
+
+
+def test_a_function_of_the_users_own_is_called_once_an_item_though_one_does_not_fit(engine):
+    calls = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)
+    def noted(x):
+        calls.append(x)
+        return x
+
+    driver = Driver(engine)
+    driver.registry.register(rm.c_function(noted, "noted"))
+    array = np.append(np.arange(5000), 2**63 - 1)
+    result = driver.run(chain([("Add", {"operand": 1}), ("noted", {})]), array).result
+    assert calls == [float(i + 1) for i in array.tolist()] == result.results
