@@ -326,6 +326,7 @@ cdef class RunState:
             self.claims.give_back()
         if self.others and isinstance(error, NodeError):
             error.others += self.others
+        self.others = None  # they lead to frames that hold the run
         failures, self.failures = self.failures, []
         if failures:
             try:

@@ -182,12 +182,11 @@ class BatchTravel(Travel):
         place.call(waiting, outputs)
         del waiting, items, outputs  # this frame may be below one in the traceback of what failed
         while place.called:
-            travelling, output = place.called.popleft()
+            travelling = place.called[0][0]
             resume(travelling)
             item, travelling.item = travelling.item, None
             opened = None
-            if item is not None:
-                output = self._checked(scope, k, place, travelling, item, output)
+            output = self._checked(scope, k, place, item)
             if output is not None:
                 step.passed += 1
                 for target in step.targets:
@@ -222,9 +221,12 @@ class BatchTravel(Travel):
                 assert step.clock is not None
                 step.clock.end()
 
-    def _checked(self, scope: int, k: int, place: Place, travelling: Pass, item: Any, output: Any) -> Any:
-        """Return an output of a batch; None if its item was filtered, or failed."""
+    def _checked(self, scope: int, k: int, place: Place, item: Any) -> Any:
+        """Return the output of the pass that goes on next; None if it has none: filtered, failed, or no item."""
         step = place.step
+        travelling, output = place.called.popleft()
+        if item is None:
+            return None
         try:
             if isinstance(output, Failed):
                 failure = output.error
@@ -242,7 +244,10 @@ class BatchTravel(Travel):
             if verdict is not None:
                 self._under_way.append((scope, k + 1, travelling))
                 self._others += [error_of(step, *failure) for failure in place.failures()]
-            raise_any(verdict)
+            try:
+                raise_any(verdict)
+            finally:
+                del verdict  # this frame is in its traceback
             return None
         step.filtered += output is None
         return output

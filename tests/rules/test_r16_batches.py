@@ -618,3 +618,34 @@ def test_rows_are_the_runs_own_though_the_node_uses_its_array_again(driver):
             return self.buffer[: len(items)]
 
     assert [row.tolist() for row in run(driver, Reuses, [1.0, 2.0, 3.0]).results] == [[1.0], [2.0], [3.0]]
+
+
+@pytest.mark.parametrize("kind", ["paired", "many", "thread"])
+def test_r36_an_error_that_ends_a_run_is_in_no_cycle(engine, kind):
+    class Fails(rm.NodeExecutor):
+        batch_size = 2
+        emits = "many" if kind == "many" else None
+
+        def process_batch(self, items):
+            raise ValueError("no")
+
+    class Single(rm.NodeExecutor):
+        def process(self, item):
+            raise ValueError("no")
+
+    driver = Driver(engine)
+    driver.register(Node=Single if kind == "thread" else Fails)
+    manifest = rm.Manifest.from_dict(plain([node("b", "Node") | ({"isolation": "thread"} if kind == "thread" else {})]))
+
+    def fail():
+        with pytest.raises(rm.NodeError):
+            driver.executor.execute_with_input(manifest, [1, 2, 3])
+
+    fail()
+    gc.collect()
+    gc.disable()
+    try:
+        fail()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
