@@ -449,7 +449,7 @@ cdef class Lanes:
 
         values = self.values[:self.out]
         offsets = None if self.offsets is None else self.offsets[:self.out]
-        if 2 * self.out < len(self.values):  # not to keep the room for all elements
+        if 8 * self.out < len(self.values):  # not to keep the room for all elements, where a copy is cheap
             values = values.copy()
             offsets = None if offsets is None else offsets.copy()
         made = LaneArray(values, offsets, self.kept, BLOCK)
