@@ -21,7 +21,7 @@ from remotemedia._core.run cimport FEED_BLOCKS, FEED_LIST, SUSPENDED
 from remotemedia._core.window cimport Frame, Window
 
 from remotemedia._core.run import Interrupted
-from remotemedia.arrays import canonical
+from remotemedia.arrays import as_plain, canonical
 from remotemedia.items import iterate
 
 cdef extern from "Python.h":
@@ -285,8 +285,6 @@ cdef class BatchState(OverlapState):
 
     cdef bint keep_block(self, object given, Py_ssize_t count) except -1:
         """Keep the outputs of a batch as an array; False if they are none, or of another kind than those before."""
-        from remotemedia.arrays import as_plain
-
         made = as_plain(given, count)
         if made is None or (self.blocks and made.dtype != self.blocks[0].dtype) or self.results:
             return False

@@ -62,6 +62,8 @@ def capsule_parts(capsule):
 cdef class CFunction(NativeNode):
     """A node that calls a C function with each item, a number; `c_function` makes subclasses, with a `pointer` each."""
 
+    has_lane = False  # whether its functions are maps of a double
+
     def __cinit__(self):
         self.pointer = type(self).c_pointer
 

@@ -86,7 +86,6 @@ cdef class Lanes:
     cdef object offsets           # of each value, in its block; None if nothing filters
     cdef object kept              # values of each block
     cdef bint whole               # its elements are ints
-    cdef bint overflowed          # one of them did not fit: all go through the nodes, from the beginning
     cdef int64_t* before          # the counts of the ops before it, to go back to
     cdef int64_t* work            # a block of ints that become doubles
     cdef Py_ssize_t at            # elements taken

@@ -240,7 +240,6 @@ cdef class Lanes:
         """Begin to send an array through; False if it has to go item by item."""
         cdef bint filters = self.lanes.filters
         cdef str kind = array.dtype.kind
-        self.overflowed = False
         self.whole = kind == "i" or (kind == "u" and array.dtype.itemsize < 8)
         if array.ndim != 1 or array.dtype.itemsize > 8 or not (kind == "f" or self.whole):
             return False
@@ -397,7 +396,6 @@ cdef class Lanes:
         if start < count:
             self.restore_counts()
             self.values = self.offsets = self.kept = None
-            self.overflowed = True
             return -1
         self.at += count
         return count
@@ -534,7 +532,7 @@ cdef int run_beside(list parts) except -1:
     for part in parts[1:]:
         try:
             _thread.start_new_thread(part, ())
-        except RuntimeError:  # there is no room for another thread
+        except (RuntimeError, MemoryError):  # there is no room for another thread
             part.run()
         else:
             left.append(part.done)

@@ -26,6 +26,7 @@ from remotemedia._core.window cimport OVERFLOW_BLOCK
 from types import BuiltinMethodType
 
 from remotemedia._core import nodes as _nodes
+from remotemedia.beside import LANE_TYPES as _LANE_TYPES
 from remotemedia.beside import Overlap, overlap_fault, overlap_of, parallelism_fault
 from remotemedia.errors import ManifestError, bounded_repr
 from remotemedia.limits import NO_MATTER_MS as _NO_MATTER_MS
@@ -34,10 +35,7 @@ from remotemedia.plan_faults import fed_producer, unpaired_join
 from remotemedia.traits import check_nodes, fault_of, innermost, read_traits
 
 cdef set BUILTIN_TYPES = set(_nodes.BUILTINS.values())
-cdef set LANE_KINDS = {
-    _nodes.PassThrough, _nodes.Counter, _nodes.Multiply, _nodes.Add, _nodes.Calculator, _nodes.Threshold,
-    _nodes.Abs, _nodes.Clamp, _nodes.Round,
-}
+cdef set LANE_KINDS = {getattr(_nodes, name) for name in _LANE_TYPES}
 cdef dict BUILTIN_TRAITS = {}
 cdef object NATIVE_PROCESS = NativeNode.process
 cdef object BASE_INITIALIZE = NodeExecutor.initialize
@@ -176,7 +174,6 @@ cdef class Layout:
     cdef PipelineGraph graph
     cdef Scopes scopes
     cdef list specs, traits, nodes
-    cdef list batching        # [n] Batching, or None
     cdef dict overlaps        # position -> Overlap, of the nodes whose calls overlap
     cdef int capacity
     cdef int* next_in_scope   # [n] the next node of the same scope, -1 at the end
@@ -295,7 +292,7 @@ cdef class Layout:
                 nothing.append(at)
 
         if many and self.traits[u].batches:
-            at = self.add(BATCH, u, self.batching[u].size, loop)
+            at = self.add(BATCH, u, self.plan.batchings[u].size, loop)
             if loop < 0:
                 nothing.append(at)
         at = self.add(self.call_code(u), u, 0, loop)
@@ -570,15 +567,14 @@ cdef Scopes scopes_of(PipelineGraph graph, list specs, list traits):
     return scopes
 
 
-cdef list batchings_of(Plan plan, list specs, list nodes, list traits):
-    """How each node takes batches; None where there is no such node."""
-    if not any([given.batches for given in traits]):
-        return None
-    from remotemedia.batching import batching_of
+cdef int set_batchings(Plan plan, list specs, list nodes, list traits) except -1:
+    """Let the plan know how each node takes batches."""
+    if any([given.batches for given in traits]):
+        from remotemedia.batching import batching_of
 
-    plan.batch_awaits = bytearray([given.batches and "process" in given.awaits for given in traits])
-    plan.batchings = [batching_of(spec, node, given) for spec, node, given in zip(specs, nodes, traits)]
-    return plan.batchings
+        plan.batch_awaits = bytearray([given.batches and "process" in given.awaits for given in traits])
+        plan.batchings = [batching_of(spec, node, given) for spec, node, given in zip(specs, nodes, traits)]
+    return 0
 
 
 cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
@@ -664,10 +660,10 @@ cpdef Plan make_plan(PipelineGraph graph, object blueprint, list nodes):
     layout.nodes = nodes
     layout.output_index = output_index
     layout.overlaps = {}
-    layout.batching = batchings_of(plan, spec_list, nodes, traits)
+    set_batchings(plan, spec_list, nodes, traits)
     for u in range(n):
         if traits[u].batches and not traits[u].many:
-            layout.overlaps[u] = Overlap(layout.batching[u].size, False, 0, "block")
+            layout.overlaps[u] = Overlap(plan.batchings[u].size, False, 0, "block")
         elif may_overlap(spec_list[u], nodes[u]):
             into = connections_into(graph, blueprint.connections, u)
             overlap = overlap_of(spec_list[u], nodes[u], traits[u], into)

@@ -97,7 +97,6 @@ cdef class Window:
     cdef int settle_frame(self, Frame frame, bint elsewhere) except -1
     cdef bint make_call(self, Frame frame, int64_t attempt) except -1
     cdef int64_t next_expiry(self, int64_t now) except -1
-    cdef int64_t calls_left(self) except -1
     cdef int interrupt(self) except -1
     cdef int expire(self, int64_t now) except -1
     cdef int unlink(self, Frame frame) except -1

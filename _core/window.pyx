@@ -353,15 +353,6 @@ cdef class Window:
             frame = frame.behind
         return 0
 
-    cdef int64_t calls_left(self) except -1:
-        """How many frames wait for a call, or for its outcome to be taken."""
-        cdef Frame frame = self.head
-        cdef int64_t count = 0
-        while frame is not None:
-            count += frame.calls
-            frame = frame.behind
-        return count
-
     cdef int interrupt(self) except -1:
         """Let all calls, those that wait too, come to nothing; those under way are cancelled, or left behind."""
         cdef Frame frame = self.head

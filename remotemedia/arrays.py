@@ -65,8 +65,8 @@ def canonical(array: Any) -> np.ndarray[Any, Any] | None:
     kind = array.dtype.kind
     if type(array).__name__ != "ndarray" or kind not in "fiub" or array.dtype.itemsize > 8 or array.dtype == "uint64":
         return None
-    if array.ndim > 1 or not array.dtype.isnative:
-        return array if array.ndim > 1 and array.dtype.isnative else None
+    if array.ndim > 1:
+        return array if array.dtype.isnative else None
     plain: np.ndarray[Any, Any] = array.astype(PLAIN[kind], copy=False)
     return plain
 

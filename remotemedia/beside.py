@@ -6,10 +6,10 @@ from outside.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from remotemedia._core.cfunction import CFunction
 from remotemedia.errors import ManifestIssue, listed
 from remotemedia.traits import innermost
 
@@ -101,17 +101,11 @@ def overlap_fault(
     return None
 
 
-def is_c_function(cls: type) -> bool:
-    """Whether a node class calls a C function."""
-    cfunction = sys.modules.get("remotemedia._core.cfunction")
-    return cfunction is not None and issubclass(cls, cfunction.CFunction)
-
-
 def parallelism_fault(position: int, name: str, node: Any) -> ManifestIssue | None:
     """Return why arrays cannot be split over threads for a node, or None."""
     cls = type(innermost(node))
     ours = cls.__module__.startswith(("remotemedia._core.", "remotemedia.reference.")) and cls.__name__ in LANE_TYPES
-    if ours or is_c_function(cls):
+    if ours or (issubclass(cls, CFunction) and cls.has_lane):
         return None
     what = f"{name} has no lane, in which several threads could send an array through"
     return ManifestIssue(

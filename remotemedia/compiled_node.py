@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 from remotemedia._core.cfunction import SIGNATURES, CFunction, CPointer
 from remotemedia._core.node import NodeContext, NodeInfo
 from remotemedia.errors import RegistryError, bounded_repr, bounded_text
-from remotemedia.function_node import REQUIRED, annotations_of, described, named_params, names_of
+from remotemedia.function_node import REQUIRED, annotations_of, described, info_of, named_params, names_of
 from remotemedia.nodes.params import Params
 
 NUMBA_NAMES = {float: "float64", int: "int64", bool: "boolean"}
@@ -97,8 +97,7 @@ class CompiledNode(CFunction):
 
     def info(self) -> NodeInfo:
         """Return the name of the function, and the first line of its docstring."""
-        first = (inspect.getdoc(self.function) or "").partition("\n")[0]
-        return NodeInfo(self.node_type, self.version, first or None)
+        return info_of(self)
 
 
 def compiled_class(function: Callable[..., Any], *, name: str | None, version: str) -> type[CompiledNode]:
@@ -144,6 +143,7 @@ def compiled_class(function: Callable[..., Any], *, name: str | None, version: s
         "kinds": kinds,
         "compiled": staticmethod(compiled(function, node_type, f"{result}({arguments})")),
         "selects": selects,
+        "has_lane": not selects,
         "pointers": {},
         "PARAMS": {key: described(parameter, kinds[key]) for key, parameter in parameters.items()},
     }

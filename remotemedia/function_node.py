@@ -58,8 +58,7 @@ class FunctionNode(NodeExecutor):
 
     def info(self) -> NodeInfo:
         """Return the name of the function, and the first line of its docstring."""
-        first = (inspect.getdoc(self.function) or "").partition("\n")[0]
-        return NodeInfo(self.node_type, self.version, first or None)
+        return info_of(self)
 
 
 @overload
@@ -175,6 +174,12 @@ def node_class(
     }
     attributes |= {key: value for key, value in options.items() if value not in (None, False)}
     return type(own_name, (FunctionNode,), attributes)
+
+
+def info_of(node: Any) -> NodeInfo:
+    """Return what a node that was made of a function says of itself."""
+    first = (inspect.getdoc(node.function) or "").partition("\n")[0]
+    return NodeInfo(node.node_type, node.version, first or None)
 
 
 def names_of(function: Callable[..., Any], name: str | None) -> tuple[str, str]:

@@ -150,6 +150,7 @@ def c_function(
         raise RegistryError(f"the C function {node_type!r} is at NULL")
     pointer = CPointer(found.address, SIGNATURES.index(spelling), function, data, data_owner)
     attributes = {"node_type": node_type, "signature": spelling, "version": version, "c_pointer": pointer}
+    attributes["has_lane"] = spelling.startswith("double")
     return type(node_type, (CFunctionNode,), attributes)
 
 
@@ -238,7 +239,7 @@ def argument_type(text: str) -> str | None:
 def find_function(function: Any) -> Found:
     """Return where a C function is, and the signature that it says it has."""
     if isinstance(function, tuple) and hasattr(function, "signature") and function:  # scipy.LowLevelCallable
-        return replace_data(find_function(function[0]), function)
+        return replace_data(find_function(tuple.__getitem__(function, 0)), function)
     if type(function).__name__ == "PyCapsule":
         name, address, context = capsule_parts(function)
         if name is None:

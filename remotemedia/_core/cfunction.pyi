@@ -9,6 +9,7 @@ class CPointer:
 
 class CFunction(NativeNode):
     c_pointer: CPointer | None
+    has_lane: bool
     def point_to(self, pointer: CPointer) -> None: ...
 
 def capsule_parts(capsule: object) -> tuple[str | None, int, int]: ...

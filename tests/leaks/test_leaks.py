@@ -27,6 +27,15 @@ good = rm.Manifest.from_dict(guarded(
      node("b", "Buffer", size=2)], "m e, m p, e j, p j, j b"))
 bad = rm.Manifest.from_dict(chain(node("f", "Fail"), node("m", "Many"), node("b", "Batcher", size=3)))
 
+class Batch(rm.NodeExecutor):
+    batch_size = 2
+    def process_batch(self, items):
+        return [1 // (item != 7) for item in items]
+class Gather(Batch):
+    emits = "many"
+driver.register(Batch=Batch, Gather=Gather)
+batched = rm.Manifest.from_dict(chain(node("p", "PassThrough"), node("b", "Batch"), node("g", "Gather")))
+
 def one(kind):
     executor = driver.executor
     if kind == "good":
@@ -38,6 +47,15 @@ def one(kind):
             pass
     elif kind == "collect":
         executor.execute_with_input(bad, [1, 7, None, 7], error_policy="collect")
+    elif kind == "batches":
+        for policy in ("collect", "skip"):
+            executor.execute_with_input(batched, [1, 7, 3, 4, 5], error_policy=policy)
+        try:
+            executor.execute_with_input(batched, [1, 2, 7])
+        except rm.NodeError:
+            pass
+        with executor.stream(batched, [1, 2, 3, 4, 5]) as stream:
+            next(stream)
     elif kind == "closed early":
         with executor.stream(good, [1, 2, 3]) as stream:
             next(stream)
@@ -110,6 +128,7 @@ assert after - blocks < 500, f"{{after - blocks}} blocks more after 1000 runs"
         "good",
         "failing",
         "collect",
+        "batches",
         "closed early",
         "dropped",
         "session",

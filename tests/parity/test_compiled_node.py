@@ -275,3 +275,10 @@ def test_r42_ctrl_c_is_seen_between_calls_of_a_slow_function(items, parallelism)
         signal.signal(signal.SIGALRM, before)
     assert isinstance(outcome.error, KeyboardInterrupt)
     assert asked[0] - began < 0.3 + 0.1 + 0.3  # and as much for a machine that is busy
+
+
+def test_what_numba_makes_itself_is_taken(driver):
+    made = numba.cfunc("float64(float64)")(lambda x: x / 2)
+    assert run(driver, rm.c_function(made, "Half"), [1.0, 3]).results == [0.5, 1.5]
+    with pytest.raises(rm.RegistryError, match="has the signature"):
+        rm.c_function(numba.cfunc("float32(float32)")(lambda x: x), "x")

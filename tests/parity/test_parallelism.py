@@ -109,6 +109,16 @@ def test_r43_a_node_without_a_lane_is_not_split(engine, kind):
     assert not Own.called
 
 
+def test_r43_a_c_function_that_selects_has_no_lane(engine):
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_double))
+    def select(x, out):
+        return 0
+
+    driver = Driver(engine)
+    driver.registry.register(rm.c_function(select, "Select"))
+    assert isinstance(driver.run(split([("Select", {})], 2), [1.0]).error, rm.ManifestError)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers on this system")
 def test_r42_ctrl_c_is_seen_and_no_thread_is_left():
     array = np.ones(60 * MANY, np.float32)
