@@ -235,3 +235,16 @@ def test_r45_batches_in_every_mode(case, mode):
     manifest, items, policy = case
     expected = everything("reference", mode, manifest, items, policy)
     assert everything("cython", mode, manifest, items, policy) == expected
+
+
+def test_r34_a_pass_that_failed_leaves_nothing_to_the_passes_before_it():
+    """They wait at a batch, and go on when the error is known; what the failed one left for a join is not theirs."""
+    kinds = ("Odd", "PassThrough", "IsoPlus", "BatchOdd", "BatchPlus")
+    nodes = [{"id": f"n{i}", "node_type": kind, "fan_in": "join"} for i, kind in enumerate(kinds)]
+    nodes[2] |= {"batch_size": 1, "params": {"fail": 3}}
+    nodes[3]["batch_size"] = 4
+    nodes[4] |= {"batch_size": 1, "join_missing": "partial"}
+    manifest = plain(nodes, [("n0", "n1"), ("n2", "n4"), ("n0", "n4")])
+    expected = everything("reference", "execute", manifest, [4, 3, 48, 47], "stop")
+    assert expected["results"] == [7, {"n0": 3}]
+    assert everything("cython", "execute", manifest, [4, 3, 48, 47], "stop") == expected
