@@ -248,3 +248,17 @@ def test_r34_a_pass_that_failed_leaves_nothing_to_the_passes_before_it():
     expected = everything("reference", "execute", manifest, [4, 3, 48, 47], "stop")
     assert expected["results"] == [7, {"n0": 3}]
     assert everything("cython", "execute", manifest, [4, 3, 48, 47], "stop") == expected
+
+
+@pytest.mark.parametrize("items", [[44, 5, 23, 19, 27, 38, 5, 39], list(range(20))])
+def test_a_batch_is_called_when_the_last_call_beside_it_is_at_its_end(items):
+    """That call need not be the first of its window, which is what the run is woken for else."""
+    nodes = [
+        {"id": "n0", "node_type": "AsyncList", "max_concurrency": 3},
+        {"id": "n1", "node_type": "SlowPlus"},
+        {"id": "n2", "node_type": "BatchPlus", "batch_size": 3},
+        {"id": "n3", "node_type": "AsyncBatchOdd", "batch_size": 2},
+    ]
+    manifest = plain(nodes, [("n0", "n2"), ("n1", "n2"), ("n0", "n3"), ("n2", "n3")])
+    expected = everything("reference", "execute", manifest, items, "skip")
+    assert everything("cython", "execute", manifest, items, "skip") == expected

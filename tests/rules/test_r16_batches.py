@@ -151,6 +151,7 @@ def test_r34_likewise_of_n_to_m(driver):
     outcome = run(driver, Fails, list("abcde"), "collect")
     assert outcome.results == ["first"] * 3
     assert [(e.item_index, e.input_repr) for e in outcome.result.errors] == [(2, "'c'"), (3, "'d'"), (4, "'e'")]
+    assert (outcome.counts("b")["failed"], outcome.counts("b")["passed"]) == (3, 2)
     assert all("raise ValueError" in e.traceback_text for e in outcome.result.errors)
 
 
