@@ -18,6 +18,7 @@ from setuptools.command.build_py import build_py
 MODULES = (
     "node",
     "params",
+    "media",
     "numeric",
     "cfunction",
     "running",

@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "remotemedia._core.graph": ("PipelineGraph",),
+    "remotemedia._core.media": ("AudioFrame", "Text", "VideoFrame"),
     "remotemedia._core.node": ("NodeContext", "NodeExecutor", "NodeInfo"),
     "remotemedia._core.pool": ("SessionPool",),
     "remotemedia._core.session": ("Session", "Stream"),
@@ -50,6 +51,7 @@ __all__ = [
     "AsyncSession",
     "AsyncSessionPool",
     "AsyncStream",
+    "AudioFrame",
     "Capabilities",
     "CircuitOpenError",
     "Connection",
@@ -84,6 +86,8 @@ __all__ = [
     "SessionClosedError",
     "SessionPool",
     "Stream",
+    "Text",
+    "VideoFrame",
     "__version__",
     "array_function",
     "c_function",
@@ -93,6 +97,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from remotemedia._core.graph import PipelineGraph
+    from remotemedia._core.media import AudioFrame, Text, VideoFrame
     from remotemedia._core.node import NodeContext, NodeExecutor, NodeInfo
     from remotemedia._core.pool import SessionPool
     from remotemedia._core.session import Session, Stream

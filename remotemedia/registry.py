@@ -16,19 +16,28 @@ from remotemedia.traits import what_else
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-LIBRARY = {
-    "FormatConvert": "remotemedia.nodes.audio:FormatConvert",
-    "Frames": "remotemedia.nodes.audio:Frames",
-    "Gain": "remotemedia.nodes.audio:Gain",
-    "Level": "remotemedia.nodes.audio:Level",
-    "Peak": "remotemedia.nodes.audio:Peak",
-    "Segments": "remotemedia.nodes.audio:Segments",
-    "ToMono": "remotemedia.nodes.audio:ToMono",
-    "VoiceActivity": "remotemedia.nodes.audio:VoiceActivity",
-    "WavSource": "remotemedia.nodes.audio:WavSource",
-    "ZeroCrossingRate": "remotemedia.nodes.audio:ZeroCrossingRate",
+LIBRARY_MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "audio": (
+        "audio",
+        (
+            "FormatConvert",
+            "Frames",
+            "Gain",
+            "Level",
+            "Peak",
+            "Segments",
+            "ToMono",
+            "VoiceActivity",
+            "WavSource",
+            "ZeroCrossingRate",
+        ),
+    ),
 }
-"""Node types of this package that need an extra; their module is imported when one is first needed."""
+"""Node types of this package that need more than the core, by module of `remotemedia.nodes`: the extra that they
+need, and their names. A module is imported when one of its types is first needed."""
+
+LIBRARY = {name: module for module, (_, names) in LIBRARY_MODULES.items() for name in names}
+"""The module of each."""
 
 Factory = Callable[[], Any]
 F = TypeVar("F", bound=Factory)
@@ -258,13 +267,13 @@ def factory_error(node_type: str, error: Exception, node_id: str | None = None) 
 
 
 def _load_library(node_type: str) -> Factory:
-    module, _, name = LIBRARY[node_type].partition(":")
+    module = LIBRARY[node_type]
     try:
-        factory: Factory = getattr(importlib.import_module(module), name)
+        factory: Factory = getattr(importlib.import_module(f"remotemedia.nodes.{module}"), node_type)
     except ImportError as error:
         raise RegistryError(
             f"node type {node_type!r} needs packages that are not installed ({error}); "
-            "run: pip install 'remotemedia[audio]'"
+            f"run: pip install 'remotemedia[{LIBRARY_MODULES[module][0]}]'"
         ) from error
     return factory
 

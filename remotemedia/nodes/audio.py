@@ -3,37 +3,36 @@
     WavSource → FormatConvert, Gain, ToMono → Frames → Level, Peak, ZeroCrossingRate → VoiceActivity → Segments
 
 The registry imports this module when the first audio node is made, so NumPy is loaded only where audio is
-used. What travels between the nodes (`blocks`):
+used. What travels between the nodes:
 
-    `AudioBlock`   as much as a source gives at a time, any number of channels
-    `AudioFrame`   one mono frame; what measures or judges it hands on a copy with its field filled
+    `AudioFrame`   a stretch of audio of any length, (channels, n), with rate, time and metadata
     ndarray        bare samples of shape (n,) or (n, channels): what a program has at hand
     dict           a segment: ``{"start": 0.52, "end": 1.9, "level_dbfs": -17.3}``
 
-`FormatConvert`, `Gain` and `ToMono` take the first three and give the kind they took; `Level`, `Peak` and
-`ZeroCrossingRate` fill in a field of a frame, and give a float for an array or a block.
+`FormatConvert`, `Gain` and `ToMono` take the first two and give the kind they took; `Level`, `Peak` and
+`ZeroCrossingRate` add what they measure to the metadata of a frame, and give a float for an array.
 
-What stays true here: full scale is -1…1 for floats and -32768…32767 for int16, which `FormatConvert`, `Gain`,
-`ToMono` and the three that measure take too; no array that came in is ever written to. Times count samples from
-the start of the recording, so they do not depend on how it was cut into blocks. A flush ends the recording: what
+What stays true here: full scale is -1…1 for floats and -32768…32767 for int16, which all but `Frames` take
+too; no array that came in is ever written to; metadata and time stamps go through. Times count samples from
+the start of the recording, so they do not depend on how it was cut into frames. A flush ends the recording: what
 follows it is a new one, with a new clock.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
-from remotemedia.nodes.blocks import (
+from remotemedia.nodes.params import Params
+from remotemedia.nodes.samples import (
     INT16,
     INT16_SCALE,
     SILENCE_DBFS,
     TYPES,
-    AudioBlock,
-    AudioFrame,
     Item,
     Samples,
     dbfs,
@@ -43,7 +42,6 @@ from remotemedia.nodes.blocks import (
     samples_of,
     with_samples,
 )
-from remotemedia.nodes.params import Params
 from remotemedia.nodes.voice import Segments, VoiceActivity
 from remotemedia.nodes.wav import read_wav, read_wav_ms
 
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = [
-    "AudioBlock",
     "AudioFrame",
     "FormatConvert",
     "Frames",
@@ -71,21 +68,28 @@ MOST_FACTOR = float(np.finfo(np.float32).max)
 LEVEL_TYPES = TYPES | {np.dtype(np.float16)}
 
 
-class Frames(NodeExecutor):
-    """Cut audio blocks into mono frames of a fixed length.
+def emits_frames(params: Params) -> bool:
+    """Read the param 'emit' of a node that measures: whether it hands on frames, with what it measured."""
+    return params.choice("emit", ("frame", "value"), "frame") == "frame"
 
-    Takes an `AudioBlock` or, if `rate_hz` is given, a float array of shape (n,) or (n, channels); emits
-    `AudioFrame`. Channels are averaged. The rest of a block waits for the next one; a flush emits it as a
-    short last frame. Blocks are taken as following each other without a gap, from the first one's `start_s`.
+
+class Frames(NodeExecutor):
+    """Cut audio into mono frames of a fixed length.
+
+    Takes an `AudioFrame` of floats or, if `rate_hz` is given, a float array of shape (n,) or (n, channels); emits
+    `AudioFrame`. Channels are averaged. What is left of an item waits for the next one; a flush emits it as a
+    short last frame. Items are taken as following each other without a gap, from the first one's `pts_ns`; a frame
+    has the metadata of the item that it ends in.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
         "frame_ms": "length of a frame, in ms; rounded to whole samples (default 30)",
-        "rate_hz": "sample rate of the input, in Hz; needed for bare arrays (default: what the blocks say)",
+        "rate_hz": "sample rate of the input, in Hz; needed for bare arrays (default: what the frames say)",
     }
 
-    _rate_hz: int | None  # of the recording at hand; None before its first block
+    _rate_hz: int | None  # of the recording at hand; None before its first item
     _rest: Samples
+    _metadata: dict[str, Any]
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
@@ -94,19 +98,20 @@ class Frames(NodeExecutor):
         self._given_rate_hz = params.whole("rate_hz")
         self._reset()
 
-    def process(self, item: AudioBlock | Samples) -> Iterator[AudioFrame]:
-        """Emit the frames that are complete with this block."""
-        block = self._block(item)
+    def process(self, item: AudioFrame | Samples) -> Iterator[AudioFrame]:
+        """Emit the frames that are complete with this item."""
+        frame = self._frame_of(item)
         if self._rate_hz is None:
-            self._begin(block)
-        if block.rate_hz != self._rate_hz:
-            raise ValueError(f"the sample rate changed from {self._rate_hz} to {block.rate_hz} Hz")
-        mono = mono_of(block.samples)
+            self._begin(frame)
+        if frame.sample_rate != self._rate_hz:
+            raise ValueError(f"the sample rate changed from {self._rate_hz} to {frame.sample_rate} Hz")
+        self._metadata = frame.metadata
+        mono = mono_of(frame.samples.T)
         samples = np.concatenate((self._rest, mono)) if len(self._rest) else mono
         whole = len(samples) - len(samples) % self._size
-        self._rest = samples[whole:].copy()  # a view would keep the block alive, and change if it is reused
+        self._rest = samples[whole:].copy()  # a view would keep the item alive, and change if it is reused
         for at in range(0, whole, self._size):
-            yield self._frame(samples[at : at + self._size], block.rate_hz)
+            yield self._frame(samples[at : at + self._size], frame.sample_rate)
 
     def flush(self) -> list[AudioFrame]:
         """Return the short last frame, if samples are left."""
@@ -118,46 +123,45 @@ class Frames(NodeExecutor):
         self._rate_hz = None
         self._rest = np.empty(0, np.float32)
         self._emitted_samples = 0
+        self._metadata = {}
 
-    def _begin(self, block: AudioBlock) -> None:
-        self._rate_hz = block.rate_hz
-        self._start_s = block.start_s
-        self._size = max(1, round(block.rate_hz * self._frame_ms / 1000))
+    def _begin(self, frame: AudioFrame) -> None:
+        self._rate_hz = frame.sample_rate
+        self._start_ns = frame.pts_ns
+        self._size = max(1, round(frame.sample_rate * self._frame_ms / 1000))
 
-    def _block(self, item: object) -> AudioBlock:
-        block = item
+    def _frame_of(self, item: object) -> AudioFrame:
+        frame = item
         if isinstance(item, np.ndarray):
             if self._given_rate_hz is None:
                 raise ValueError("a bare array does not tell its sample rate: set the param 'rate_hz'")
-            block = AudioBlock(item, self._given_rate_hz)
-        if not isinstance(block, AudioBlock):
-            raise TypeError(f"Frames takes AudioBlock items or float arrays, got {type(item).__name__}")
-        if self._given_rate_hz not in (None, block.rate_hz):
-            raise ValueError(f"'rate_hz' is {self._given_rate_hz}, but the block has {block.rate_hz} Hz")
-        if not block.rate_hz > 0:
-            raise ValueError(f"the sample rate must be above 0 Hz, got {block.rate_hz!r}")
-        if block.samples.dtype.kind != "f":
+            if item.ndim not in (1, 2):
+                raise ValueError(f"samples must have shape (n,) or (n, channels), got {item.shape}")
+            frame = AudioFrame(item.T, self._given_rate_hz)
+        if not isinstance(frame, AudioFrame):
+            raise TypeError(f"Frames takes AudioFrame items or float arrays, got {type(item).__name__}")
+        if self._given_rate_hz not in (None, frame.sample_rate):
+            raise ValueError(f"'rate_hz' is {self._given_rate_hz}, but the frame has {frame.sample_rate} Hz")
+        if frame.samples.dtype.kind != "f":
             raise TypeError(
-                f"samples must be floats of -1…1, not {block.samples.dtype}: divide them, or put FormatConvert before"
+                f"samples must be floats of -1…1, not {frame.samples.dtype}: divide them, or put FormatConvert before"
             )
-        if block.samples.ndim not in (1, 2) or 0 in block.samples.shape[1:]:
-            raise ValueError(f"samples must have shape (n,) or (n, channels), got {block.samples.shape}")
-        if not np.isfinite(block.samples).all():
+        if not np.isfinite(frame.samples).all():
             raise ValueError("samples must be finite numbers, got NaN or infinity")
-        return block
+        return frame
 
-    def _frame(self, samples: Samples, rate_hz: int) -> AudioFrame:
-        view = samples.view()
+    def _frame(self, samples: Samples, sample_rate: int) -> AudioFrame:
+        view = samples[None]
         view.flags.writeable = False
-        start_s = self._start_s + self._emitted_samples / rate_hz
+        pts_ns = self._start_ns + samples_to_ns(self._emitted_samples, sample_rate)
         self._emitted_samples += len(samples)
-        return AudioFrame(view, rate_hz, start_s)
+        return AudioFrame(view, sample_rate, pts_ns, self._metadata)
 
 
 class FormatConvert(NodeExecutor):
     """Convert samples to another type: float32, float64 or int16.
 
-    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took. Of int16 to floats: divided by 32768, without
+    Takes arrays and `AudioFrame`, and gives what it took. Of int16 to floats: divided by 32768, without
     loss. Of floats to int16: times 32768, rounded (half to even), and what is beyond -32768…32767 saturates; NaN is a
     ValueError. Between floats: as NumPy casts. What has the type already goes through as it is.
     """
@@ -175,7 +179,7 @@ class FormatConvert(NodeExecutor):
         """Return the item with converted samples."""
         samples = samples_of(item, "FormatConvert")
         if samples.dtype == self._to:
-            return with_samples(item, samples)
+            return item
         if samples.dtype == INT16:
             return with_samples(item, np.multiply(samples, self._unit, dtype=self._to))
         if self._to == INT16:
@@ -189,9 +193,9 @@ class FormatConvert(NodeExecutor):
 class Gain(NodeExecutor):
     """Multiply samples by a factor, or by a gain in dB.
 
-    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took. Floats keep their type and may exceed full
+    Takes arrays and `AudioFrame`, and gives what it took. Floats keep their type and may exceed full
     scale; NaN stays NaN. int16 is multiplied in float64, rounded (half to even), and saturates at -32768 and 32767.
-    What a frame was measured to be before (`level_dbfs`, …) stays: measure behind the gain.
+    What the metadata says was measured before (`level_dbfs`, …) stays: measure behind the gain.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
@@ -224,7 +228,7 @@ class Gain(NodeExecutor):
 class ToMono(NodeExecutor):
     """Average the channels.
 
-    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took, with samples of shape (n,) and the same type.
+    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took, with samples of one channel and the same type.
     The mean of int16 is rounded (half to even). Samples of shape (n,) stay as they are.
     """
 
@@ -236,11 +240,14 @@ class ToMono(NodeExecutor):
 
     def process(self, item: Item) -> Item:
         """Return the item with one channel."""
-        return with_samples(item, mono_of(samples_of(item, "ToMono")))
+        samples = samples_of(item, "ToMono")
+        if isinstance(item, AudioFrame) and item.channels == 1:
+            return item
+        return with_samples(item, mono_of(samples))
 
 
 class Level(NodeExecutor):
-    """Measure the level: fill in that of each frame, in dBFS; of arrays and blocks give it.
+    """Measure the level: add that of each frame to its metadata, as `level_dbfs`; of arrays give it.
 
     The RMS over all samples and channels of an item, relative to a full-scale sine: such a sine is 0 dBFS and a
     full-scale square wave +3.01 dBFS (AES17, IEC 61606-3). Below the floor, and for digital silence, the floor is
@@ -249,7 +256,8 @@ class Level(NodeExecutor):
 
     PARAMS: ClassVar[Mapping[str, str]] = {
         "floor_dbfs": "the least level that is given, in dBFS (default -120)",
-        "unit": "what arrays and blocks give: 'dbfs', or 'rms', full scale 1; frames have dBFS (default 'dbfs')",
+        "unit": "of a value: 'dbfs', or 'rms', full scale 1; frames have dBFS (default 'dbfs')",
+        "emit": "what to give for a frame: 'frame', or the 'value' alone, as for an array (default 'frame')",
     }
 
     def initialize(self, context: NodeContext) -> None:
@@ -257,17 +265,18 @@ class Level(NodeExecutor):
         params = Params(context, self.PARAMS)
         self._floor_dbfs = params.number("floor_dbfs", SILENCE_DBFS)
         self._linear = params.choice("unit", ("dbfs", "rms"), "dbfs") == "rms"
+        self._whole_frames = emits_frames(params)
 
-    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
-        """Return the frame with `level_dbfs`, or the level."""
+    def process(self, item: Samples | AudioFrame) -> float | AudioFrame:
+        """Return the frame with its level, or the level."""
         mean_square = mean_square_of(samples_of(item, "Level", LEVEL_TYPES))
-        if isinstance(item, AudioFrame):
-            return item._replace(level_dbfs=dbfs(mean_square, self._floor_dbfs))
+        if self._whole_frames and isinstance(item, AudioFrame):
+            return item.tagged(level_dbfs=dbfs(mean_square, self._floor_dbfs))
         return math.sqrt(mean_square) if self._linear else dbfs(mean_square, self._floor_dbfs)
 
 
 class Peak(NodeExecutor):
-    """Measure the largest magnitude of a sample: fill in `peak` of each frame; of arrays and blocks give it.
+    """Measure the largest magnitude of a sample: add it to the metadata of each frame, as `peak`; of arrays give it.
 
     Over all channels; full scale is 1, and 0 dBFS: for int16 that is 32768. An item without samples, or with NaN, is
     a ValueError.
@@ -276,18 +285,20 @@ class Peak(NodeExecutor):
     PARAMS: ClassVar[Mapping[str, str]] = {
         "unit": "'linear', full scale 1, or 'dbfs' (default 'linear')",
         "floor_dbfs": "the least peak that is given in dBFS (default -120)",
+        "emit": "what to give for a frame: 'frame', or the 'value' alone, as for an array (default 'frame')",
     }
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
         self._in_db = params.choice("unit", ("linear", "dbfs"), "linear") == "dbfs"
+        self._whole_frames = emits_frames(params)
         self._floor_dbfs = params.number("floor_dbfs", SILENCE_DBFS)
 
-    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
-        """Return the frame with `peak`, or the peak."""
+    def process(self, item: Samples | AudioFrame) -> float | AudioFrame:
+        """Return the frame with its peak, or the peak."""
         peak = self._peak(samples_of(item, "Peak"))
-        return item._replace(peak=peak) if isinstance(item, AudioFrame) else peak
+        return item.tagged(peak=peak) if self._whole_frames and isinstance(item, AudioFrame) else peak
 
     def _peak(self, samples: Samples) -> float:
         if not samples.size:
@@ -304,23 +315,25 @@ class Peak(NodeExecutor):
 
 
 class ZeroCrossingRate(NodeExecutor):
-    """Measure how often the sign changes: fill in `zero_crossing_rate` of each frame; of arrays and blocks give it.
+    """Measure how often the sign changes: add `zero_crossing_rate` to the metadata of each frame; of arrays give it.
 
     The share of neighbouring samples whose signs differ, 0…1, averaged over the channels. Zero counts as positive.
     Neighbours are those within an item; a single sample has none, and a rate of 0. An item without samples, or with
     NaN, is a ValueError.
     """
 
-    PARAMS: ClassVar[Mapping[str, str]] = {}
+    PARAMS: ClassVar[Mapping[str, str]] = {
+        "emit": "what to give for a frame: 'frame', or the 'value' alone, as for an array (default 'frame')",
+    }
 
     def initialize(self, context: NodeContext) -> None:
-        """Refuse params."""
-        Params(context, self.PARAMS)
+        """Read the params."""
+        self._whole_frames = emits_frames(Params(context, self.PARAMS))
 
-    def process(self, item: Samples | AudioBlock | AudioFrame) -> float | AudioFrame:
-        """Return the frame with `zero_crossing_rate`, or the rate."""
+    def process(self, item: Samples | AudioFrame) -> float | AudioFrame:
+        """Return the frame with its rate, or the rate."""
         rate = self._rate(samples_of(item, "ZeroCrossingRate"))
-        return item._replace(zero_crossing_rate=rate) if isinstance(item, AudioFrame) else rate
+        return item.tagged(zero_crossing_rate=rate) if self._whole_frames and isinstance(item, AudioFrame) else rate
 
     @staticmethod
     def _rate(samples: Samples) -> float:
@@ -333,14 +346,14 @@ class ZeroCrossingRate(NodeExecutor):
 
 
 class WavSource(NodeExecutor):
-    """Read a WAV file: a source of its own that emits `AudioBlock` items.
+    """Read a WAV file: a source of its own that emits `AudioFrame` items.
 
     See `read_wav` for what can be read, and for what is refused.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
         "path": "the WAV file; a relative path is relative to the working directory (required)",
-        "block_ms": "length of a block, in ms (default 500)",
+        "block_ms": "length of a frame, in ms (default 500)",
     }
 
     def initialize(self, context: NodeContext) -> None:
@@ -349,6 +362,6 @@ class WavSource(NodeExecutor):
         self._path = params.text("path")
         self._block_ms = params.number("block_ms", 500.0, above=0)
 
-    def produce(self) -> Iterator[AudioBlock]:
-        """Emit the file's blocks."""
+    def produce(self) -> Iterator[AudioFrame]:
+        """Emit the file's frames."""
         yield from read_wav_ms(self._path, self._block_ms)

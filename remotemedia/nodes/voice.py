@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from remotemedia._core.media import AudioFrame
 from remotemedia._core.node import NodeContext, NodeExecutor
-from remotemedia.nodes.blocks import AudioFrame, Samples, dbfs
 from remotemedia.nodes.params import Params
+from remotemedia.nodes.samples import Samples, dbfs, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ SMOOTHING_MS = 150.0
 
 
 class VoiceActivity(NodeExecutor):
-    """Tell voice from noise by energy: fill in `voiced` of each frame.
+    """Tell voice from noise by energy: add `voiced`, true or false, to the metadata of each frame.
 
     A frame is loud if its level in the speech band exceeds the noise floor by a margin. The floor is the
     least level, smoothed over 150 ms, of the last few seconds: minimum statistics after R. Martin (IEEE
@@ -93,7 +94,7 @@ class VoiceActivity(NodeExecutor):
         self._loud_frames = 0
 
     def _begin(self, frame: AudioFrame) -> _Band:
-        frame_ms = 1000 * len(frame.samples) / frame.rate_hz
+        frame_ms = 1000 * frame.sample_count / frame.sample_rate
 
         def frames(duration_ms: float) -> int:
             return round(duration_ms / frame_ms)
@@ -136,13 +137,13 @@ class VoiceActivity(NodeExecutor):
         return self._release(voiced=False, keep=2 * self._attack_frames)
 
     def _release(self, *, voiced: bool, keep: int = 0) -> list[AudioFrame]:
-        return [self._held.popleft()._replace(voiced=voiced) for _ in range(len(self._held) - keep)]
+        return [self._held.popleft().tagged(voiced=voiced) for _ in range(len(self._held) - keep)]
 
 
 class Segments(NodeExecutor):
     """Join voiced frames to segments: ``{"start": s, "end": s, "level_dbfs": dB}``.
 
-    Takes frames with `level_dbfs` and `voiced` filled. A segment ends at the first unvoiced frame, at a gap
+    Takes frames with `level_dbfs` and `voiced` in their metadata. A segment ends at the first unvoiced frame, at a gap
     in time, or by a flush. Times are rounded to 1 ms; the level is the mean power of the frames, rounded to
     0.1 dB.
     """
@@ -161,14 +162,15 @@ class Segments(NodeExecutor):
     def process(self, item: AudioFrame) -> dict[str, float] | None:
         """Return the segment that ended with this frame, if one did."""
         frame = _frame_of(item, "Segments")
-        if frame.voiced is None or frame.level_dbfs is None:
-            field, node = ("voiced", "VoiceActivity") if frame.voiced is None else ("level_dbfs", "Level")
-            raise ValueError(f"the frame has no {field!r}: put {node} before Segments")
+        voiced, level_dbfs = frame.metadata.get("voiced"), frame.metadata.get("level_dbfs")
+        if voiced is None or level_dbfs is None:
+            field, node = ("voiced", "VoiceActivity") if voiced is None else ("level_dbfs", "Level")
+            raise ValueError(f"the frame has no {field!r} in its metadata: put {node} before Segments")
         ended = None
-        if not frame.voiced or abs(frame.start_s - self._end_s) > 0.001:
+        if not voiced or abs(frame.start_s - self._end_s) > 0.001:
             ended = self._end()
-        if frame.voiced:
-            self._extend(frame, frame.level_dbfs)
+        if voiced:
+            self._extend(frame, level_dbfs)
         return ended
 
     def flush(self) -> list[dict[str, float]]:
@@ -185,7 +187,7 @@ class Segments(NodeExecutor):
         if self._start_s is None:
             self._start_s = frame.start_s
         self._end_s = frame.end_s
-        self._energy_s += 10 ** (level_dbfs / 10) * (frame.end_s - frame.start_s)
+        self._energy_s += 10 ** (level_dbfs / 10) * frame.duration_s
 
     def _end(self) -> dict[str, float] | None:
         start_s, end_s, energy_s = self._start_s, self._end_s, self._energy_s
@@ -228,21 +230,22 @@ class _Band:
     """The level of frames within a band of frequencies, from one FFT with a Hann window."""
 
     def __init__(self, frame: AudioFrame, low_hz: float, high_hz: float) -> None:
-        self._size = len(frame.samples)
-        self._rate_hz = frame.rate_hz
+        self._size = frame.sample_count
+        self._rate_hz = frame.sample_rate
         self._hann = self._window(self._size)
-        if low_hz >= frame.rate_hz / 2:
-            raise ValueError(f"'low_hz' is {low_hz:g}, but {frame.rate_hz} Hz audio ends at half its rate")
-        bins_hz = np.fft.rfftfreq(self._size, 1 / frame.rate_hz)
+        if low_hz >= frame.sample_rate / 2:
+            raise ValueError(f"'low_hz' is {low_hz:g}, but {frame.sample_rate} Hz audio ends at half its rate")
+        bins_hz = np.fft.rfftfreq(self._size, 1 / frame.sample_rate)
         low, high = np.searchsorted(bins_hz, (low_hz, high_hz)).tolist()
         self._bins = slice(max(low, 1), max(high, low + 1))  # never the mean
 
     def level_dbfs(self, frame: AudioFrame) -> float:
-        count = len(frame.samples)
-        if frame.rate_hz != self._rate_hz or count > self._size:
+        count = frame.sample_count
+        if frame.sample_rate != self._rate_hz or count > self._size:
             raise ValueError("the frames must have one rate and length; only the last may be shorter")
         hann = self._hann if count == self._size else self._window(count)
-        spectrum = np.fft.rfft((frame.samples - frame.samples.mean()) * hann, self._size)[self._bins]
+        samples = frame.samples[0]
+        spectrum = np.fft.rfft((samples - samples.mean()) * hann, self._size)[self._bins]
         energy = float(np.vdot(spectrum, spectrum).real)
         return dbfs(2 * energy / (self._size * float(np.dot(hann, hann))))
 
@@ -252,8 +255,9 @@ class _Band:
 
 
 def _frame_of(item: object, node: str) -> AudioFrame:
-    if not isinstance(item, AudioFrame):
-        raise TypeError(f"{node} takes AudioFrame items, got {type(item).__name__}: put Frames before it")
-    if not len(item.samples):
+    frame = frame_of(item, node)
+    if frame.channels != 1:
+        raise ValueError(f"{node} takes one channel, the frame has {frame.channels}: put Frames or ToMono before it")
+    if not frame.sample_count:
         raise ValueError("the frame holds no samples")
-    return item
+    return frame

@@ -1,4 +1,4 @@
-"""Reading WAV files: `read_wav`, which gives an `AudioBlock` at a time.
+"""Reading WAV files: `read_wav`, which gives an `AudioFrame` at a time.
 
 Called by the node `WavSource` and by the command line. libsndfile decodes (soundfile is imported when the
 first file is read); what it would take in silence, a file that is cut short or of another format, is refused
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia.errors import InputError
-from remotemedia.nodes.blocks import AudioBlock
 
 BLOCK_FRAMES = 8192
 # A program that writes to a pipe cannot go back to fill in the length: it leaves a number from here on.
@@ -24,10 +24,10 @@ UNKNOWN_BYTES = 0x7FFF_F000
 SIZE_IN_DS64 = 0xFFFF_FFFF
 
 
-AudioBlocks = Generator[AudioBlock, None, None]
+AudioFrames = Generator[AudioFrame, None, None]
 
 
-def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> AudioBlocks:
+def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> AudioFrames:
     """Read a WAV file block by block, in memory that does not depend on its length.
 
     Reads integers of 8, 16, 24 and 32 bits, floats of 32 and 64 bits, and whatever else libsndfile decodes,
@@ -42,8 +42,8 @@ def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> 
 
     Yields
     ------
-    AudioBlock
-        `samples` is float32 of shape (n, channels), read-only.
+    AudioFrame
+        `samples` is float32, read-only.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def read_wav(path: str | os.PathLike[str], block_frames: int = BLOCK_FRAMES) -> 
     return _read_blocks(Path(path), block_frames, 0.0)
 
 
-def read_wav_ms(path: str | os.PathLike[str], block_ms: float) -> AudioBlocks:
+def read_wav_ms(path: str | os.PathLike[str], block_ms: float) -> AudioFrames:
     """Do as `read_wav` with blocks of `block_ms` milliseconds, rounded to whole samples."""
     return _read_blocks(Path(path), 0, block_ms)
 
 
-def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioBlocks:
+def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioFrames:
     soundfile = _soundfile()
     try:
         _check_container(path)
@@ -74,7 +74,7 @@ def _read_blocks(path: Path, block_frames: int, block_ms: float) -> AudioBlocks:
                 if not np.isfinite(samples).all():
                     raise InputError(f"{path}: NaN or infinity in the block at {position / rate_hz:.3f} s")
                 samples.flags.writeable = False
-                yield AudioBlock(samples, rate_hz, position / rate_hz)
+                yield AudioFrame(samples.T, rate_hz, samples_to_ns(position, rate_hz))
                 position += len(samples)
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", error)  # without the name as bytes

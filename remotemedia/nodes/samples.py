@@ -1,17 +1,19 @@
-"""What travels between audio nodes, `AudioBlock`, `AudioFrame` and bare arrays, and how their samples are read.
+"""How the samples of audio items are read: of an `AudioFrame`, whose array is (channels, n), or of a bare array.
 
-Called by the nodes of `audio` and `voice`, and by `wav`. What stays true: full scale is -1…1 for floats and
--32768…32767 for int16, 0 dBFS is the RMS of a full-scale sine, no array that came in is ever written to, and what
-travels on in a block or a frame is read-only.
+Called by all audio nodes. What they compute on has the shape (n,) or (n, channels): for a frame that is its array
+transposed, a view. What stays true: full scale is -1…1 for floats and -32768…32767 for int16, 0 dBFS is the RMS of
+a full-scale sine, no array that came in is ever written to, and what travels on in a frame is read-only.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from remotemedia._core.media import AudioFrame
 
 Samples = NDArray[Any]
 """float32, float64 or int16, of shape (n,) or (n, channels)."""
@@ -23,62 +25,7 @@ TYPES: frozenset[np.dtype[Any]] = frozenset({np.dtype(np.float32), np.dtype(np.f
 CHUNK = 16_384
 """Samples that are made float64 at a time, so that a long block takes no room."""
 
-
-class AudioBlock(NamedTuple):
-    """A stretch of audio as a source gives it.
-
-    Attributes
-    ----------
-    samples : ndarray of float, shape (n,) or (n, channels)
-        Full scale is -1…1; of int16 behind a `FormatConvert` to that. Read-only.
-    rate_hz : int
-        Samples per second.
-    start_s : float
-        Time of the first sample since the start of the recording.
-    """
-
-    samples: Samples
-    rate_hz: int
-    start_s: float = 0.0
-
-
-class AudioFrame(NamedTuple):
-    """A mono frame; the fields after `start_s` are filled on its way.
-
-    Attributes
-    ----------
-    samples : ndarray of float, shape (n,)
-        Full scale is -1…1; of int16 behind a `FormatConvert` to that. Read-only.
-    rate_hz : int
-        Samples per second.
-    start_s : float
-        Time of the first sample since the start of the recording.
-    level_dbfs : float or None
-        Filled by `Level`.
-    voiced : bool or None
-        Filled by `VoiceActivity`.
-    peak : float or None
-        Filled by `Peak`, in the unit that it was given.
-    zero_crossing_rate : float or None
-        Filled by `ZeroCrossingRate`.
-    """
-
-    samples: Samples
-    rate_hz: int
-    start_s: float
-    level_dbfs: float | None = None
-    voiced: bool | None = None
-    peak: float | None = None
-    zero_crossing_rate: float | None = None
-
-    @property
-    def end_s(self) -> float:
-        """Time just after the last sample."""
-        return self.start_s + len(self.samples) / self.rate_hz
-
-
-Item = TypeVar("Item", Samples, AudioBlock, AudioFrame)
-CARRIERS = (AudioBlock, AudioFrame)
+Item = TypeVar("Item", Samples, AudioFrame)
 
 
 def samples_of(item: object, node: str, types: frozenset[np.dtype[Any]] = TYPES) -> Samples:
@@ -91,9 +38,9 @@ def samples_of(item: object, node: str, types: frozenset[np.dtype[Any]] = TYPES)
     ValueError
         They have another shape.
     """
-    samples = item.samples if isinstance(item, CARRIERS) else item
-    if type(samples) is not np.ndarray:
-        samples = _array(samples, node)
+    if isinstance(item, AudioFrame):
+        return item.samples.T
+    samples = item if type(item) is np.ndarray else _array(item, node)
     if samples.dtype not in types:
         names = "float32, float64 or int16"
         raise TypeError(f"{node} takes samples of {names}, not {samples.dtype}: convert them before")
@@ -103,24 +50,30 @@ def samples_of(item: object, node: str, types: frozenset[np.dtype[Any]] = TYPES)
 
 
 def with_samples(item: Item, samples: Samples) -> Item:
-    """Return the item with other samples: an array for an array, else a copy of the block or frame."""
-    if isinstance(item, np.ndarray):
+    """Return the item with other samples, as `samples_of` gave them: an array for an array, else another frame."""
+    if not isinstance(item, AudioFrame):
         return samples
-    if samples is item.samples:
-        if not samples.flags.writeable:
-            return item
-        samples = samples.view()  # the flag of the caller's own array is the caller's
+    samples = samples[None] if samples.ndim == 1 else samples.T  # a view: the flag of another's array is its owner's
     samples.flags.writeable = False
-    return item._replace(samples=samples)
+    return item.replace(samples=samples)
+
+
+def frame_of(item: object, node: str) -> AudioFrame:
+    """Return the item if it is an `AudioFrame`; else raise TypeError with what to do."""
+    if isinstance(item, AudioFrame):
+        return item
+    raise TypeError(
+        f"{node} takes AudioFrame items, got {type(item).__name__}: a reader makes them, or Frames of arrays"
+    )
 
 
 def mono_of(samples: Samples) -> Samples:
-    """Return the mean of the channels, of shape (n,); samples of that shape as they are."""
+    """Return the mean of the channels, of shape (n,); samples of that shape as they are, and one channel as a view."""
     if samples.ndim == 1:
         return samples
     channels = samples.shape[1]
     if channels == 1:
-        return samples[:, 0].copy()
+        return samples[:, 0]
     # column by column: np.mean along so short an axis takes 15 times as long
     is_int = samples.dtype == INT16
     total = np.add(samples[:, 0], samples[:, 1], dtype=np.float64 if is_int else samples.dtype)
@@ -160,7 +113,7 @@ def refuse_nan(samples: Samples) -> None:
 
 def _array(samples: object, node: str) -> Samples:
     if not isinstance(samples, np.ndarray):
-        what = f"{node} takes AudioBlock or AudioFrame items, or arrays of samples, got {type(samples).__name__}"
+        what = f"{node} takes AudioFrame items, or arrays of samples, got {type(samples).__name__}"
         raise TypeError(f"{what}: make it an array; one that is the whole input goes into a list, or is 2-D")
     if isinstance(samples, np.ma.MaskedArray):
         raise TypeError(f"{node} takes no masked arrays: fill what is masked before (samples.filled(0))")
