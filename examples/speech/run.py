@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import remotemedia as rm
-from remotemedia.nodes.audio import AudioBlock, read_wav
+from remotemedia.nodes.audio import read_wav
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -83,9 +83,9 @@ class Recording:
         self.path = path
         self.duration_s = 0.0
 
-    def __iter__(self) -> Iterator[AudioBlock]:
+    def __iter__(self) -> Iterator[rm.AudioFrame]:
         for block in read_wav(self.path):
-            self.duration_s = block.start_s + len(block.samples) / block.rate_hz
+            self.duration_s = block.end_s
             yield block
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from typing import Any
 
 from remotemedia.errors import bounded_repr, bounded_text
@@ -34,8 +35,20 @@ def encode_repr(item: Any) -> bytes:
     return re.sub(r"\s*[\r\n]\s*", " ", text).encode("utf-8", "backslashreplace")
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-_ascii_encoder = json.JSONEncoder(allow_nan=False)
+def _media_form(item: Any) -> Any:
+    """Return the JSON form of a media item, for the encoder; the module is there if the item is."""
+    media = sys.modules.get("remotemedia._core.media")
+    if media is None or not isinstance(item, (media.AudioFrame, media.VideoFrame, media.Text)):
+        raise TypeError(f"Object of type {type(item).__name__} is not JSON serializable")
+    from remotemedia.media import to_json
+
+    form = to_json(item)
+    _check_keys(form)
+    return form
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_media_form)
+_ascii_encoder = json.JSONEncoder(allow_nan=False, default=_media_form)
 
 
 def encode_json(item: Any) -> bytes:

@@ -90,8 +90,18 @@ class JsonLines:
                 item = decode(text)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise InputError(f"line {self._line} of {self._name} {fault_of(text, error)}") from error
+            if type(item) is dict and "$media" in item:
+                item = self._media(item)
             self.index += 1
             yield item
+
+    def _media(self, form: dict[str, Any]) -> Any:
+        from remotemedia.media import from_json
+
+        try:
+            return from_json(form)
+        except (ValueError, ImportError) as error:
+            raise InputError(f"line {self._line} of {self._name} is no media item: {error}") from error
 
     def place(self, index: int) -> str | None:
         """Return the line of an item if it was pulled last: no other is kept."""

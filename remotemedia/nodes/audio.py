@@ -228,7 +228,7 @@ class Gain(NodeExecutor):
 class ToMono(NodeExecutor):
     """Average the channels.
 
-    Takes arrays, `AudioBlock` and `AudioFrame`, and gives what it took, with samples of one channel and the same type.
+    Takes arrays and `AudioFrame`, and gives what it took, with samples of one channel and the same type.
     The mean of int16 is rounded (half to even). Samples of shape (n,) stay as they are.
     """
 
@@ -243,7 +243,8 @@ class ToMono(NodeExecutor):
         samples = samples_of(item, "ToMono")
         if isinstance(item, AudioFrame) and item.channels == 1:
             return item
-        return with_samples(item, mono_of(samples))
+        mono = mono_of(samples)
+        return with_samples(item, mono.copy() if samples.ndim == 2 and samples.shape[1] == 1 else mono)
 
 
 class Level(NodeExecutor):

@@ -62,9 +62,8 @@ def frame_of(item: object, node: str) -> AudioFrame:
     """Return the item if it is an `AudioFrame`; else raise TypeError with what to do."""
     if isinstance(item, AudioFrame):
         return item
-    raise TypeError(
-        f"{node} takes AudioFrame items, got {type(item).__name__}: a reader makes them, or Frames of arrays"
-    )
+    what = f"{node} takes AudioFrame items, got {type(item).__name__}"
+    raise TypeError(f"{what}: readers make them, and Frames makes them of arrays")
 
 
 def mono_of(samples: Samples) -> Samples:

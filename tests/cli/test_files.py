@@ -220,4 +220,4 @@ def test_a_wav_file_may_have_a_name_that_is_no_text(folder, capsys):
     soundfile.write("a.wav", [0.0] * 100, 8000)
     os.rename("a.wav", b"na\xefve.wav")
     assert main(["run", "m", "-i", os.fsdecode(b"na\xefve.wav"), "--format", "repr"]) == 0
-    assert capsys.readouterr().out.startswith("[AudioBlock(")
+    assert capsys.readouterr().out.startswith("[<AudioFrame 1 x 100 float32, 8000 Hz, at 0.000 s>")

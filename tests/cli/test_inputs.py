@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
 import tracemalloc
@@ -31,12 +32,37 @@ def test_a_wav_file_gives_audio_blocks(tmp_path, capsys):
     assert main(["run", manifest, "-i", str(path), "--format", "repr"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
-    assert all(line.startswith("AudioBlock(samples=array(") for line in lines)
-    assert main(["run", manifest, "-i", str(path)]) == 1
+    assert lines[1] == "<AudioFrame 1 x 8192 float32, 8000 Hz, at 1.024 s>"
+    assert main(["run", manifest, "-i", str(path)]) == 0
+    forms = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(form["$media"], form["pts_ns"], form["sample_rate"]) for form in forms] == [
+        ("audio", 0, 8000),
+        ("audio", 1_024_000_000, 8000),
+        ("audio", 2_048_000_000, 8000),
+    ]
+    assert sum(len(base64.b64decode(form["samples"])) for form in forms) == 4 * 20_000
+
+
+def test_media_items_come_back_from_the_lines_that_they_became(tmp_path, capsys):
+    numpy = pytest.importorskip("numpy")
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", numpy.linspace(-1, 1, 1000), 8000)
+    manifest = chain_manifest(tmp_path, ("PassThrough", {}))
+    assert main(["run", manifest, "-i", str(tmp_path / "a.wav")]) == 0
+    lines = capsys.readouterr().out
+    (tmp_path / "a.jsonl").write_text(lines + '{"$media": "text", "text": "ä", "metadata": {"by": "A"}}\n')
+    assert main(["run", manifest, "-i", str(tmp_path / "a.jsonl")]) == 0
+    text = '{"$media": "text", "text": "ä", "pts_ns": 0, "metadata": {"by": "A"}}\n'
+    assert capsys.readouterr().out == lines + text
+
+
+def test_what_only_looks_like_a_media_item_is_told_with_its_line(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('1\n{"$media": "smell"}\n')
+    assert main(["run", chain_manifest(tmp_path, ("PassThrough", {})), "-i", str(tmp_path / "a.jsonl")]) == 1
     out, err = capsys.readouterr()
-    assert out == ""
-    assert "sink 'n0', output 0 (from item 0): JSON cannot hold the item: Object of type ndarray" in err
-    assert "--format repr" in err
+    assert out == "1\n"
+    assert "line 2 of" in err
+    assert "is no media item: '$media' must be one of 'audio', 'video', 'text', not 'smell'" in err
 
 
 def test_a_broken_wav_file_fails_the_run(tmp_path, capsys):

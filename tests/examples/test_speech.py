@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from support import ENGINES, Driver
 
 import remotemedia as rm
-from remotemedia.nodes.audio import AudioBlock, read_wav
+from remotemedia import AudioFrame
+from remotemedia.nodes.audio import read_wav
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "speech"
@@ -81,8 +82,8 @@ def resampled(samples: Samples, rate_hz: int) -> Samples:
     return np.asarray(np.fft.irfft(np.fft.rfft(samples), count) * (count / len(samples)))
 
 
-def blocks_of(samples: Samples, rate_hz: int = 16_000) -> list[AudioBlock]:
-    return [AudioBlock(samples, rate_hz)]
+def blocks_of(samples: Samples, rate_hz: int = 16_000) -> list[AudioFrame]:
+    return [AudioFrame(samples.T, rate_hz)]
 
 
 def assert_is_the_truth(segments: list[dict[str, float]]) -> None:
@@ -153,7 +154,7 @@ def test_any_wav_gives_the_same_speech(
 def test_segments_do_not_depend_on_the_block_sizes(engine_name: str, sizes: list[int]) -> None:
     samples = soundfile.read(WAV)[0]
     cuts = np.minimum(np.cumsum(sizes), len(samples)).astype(int)
-    blocks = [AudioBlock(piece, 16_000) for piece in np.split(samples, cuts)]
+    blocks = [AudioFrame(piece, 16_000) for piece in np.split(samples, cuts)]
     driver = Driver(engine_name)
     assert driver.results(MANIFEST, blocks) == driver.results(MANIFEST, blocks_of(samples))
 
@@ -161,7 +162,7 @@ def test_segments_do_not_depend_on_the_block_sizes(engine_name: str, sizes: list
 def test_the_blocks_that_came_in_are_not_written_to(direct: Driver, speech: Samples) -> None:
     block = np.stack([speech, speech], axis=1)
     before = block.copy()
-    direct.results(MANIFEST, [AudioBlock(block, 16_000)])
+    direct.results(MANIFEST, [AudioFrame(block.T, 16_000)])
     assert np.array_equal(block, before)
 
 

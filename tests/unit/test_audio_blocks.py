@@ -1,4 +1,4 @@
-"""The audio nodes over arrays, blocks and frames, each against its formula in plain Python."""
+"""The audio nodes over arrays and frames, each against its formula in plain Python."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import remotemedia as rm
+from remotemedia._core.media import AudioFrame
 from remotemedia._core.node import NodeContext
 from remotemedia.cli import main
 from remotemedia.nodes.audio import (
-    AudioBlock,
-    AudioFrame,
     FormatConvert,
-    Frames,
     Gain,
     Level,
     Peak,
@@ -48,6 +46,11 @@ MEASURING = (
     (ZeroCrossingRate, {}),
 )
 EVERY = CHANGING + MEASURING
+
+
+def block(samples: NDArray[Any], sample_rate: int = RATE_HZ, start_s: float = 0.0, **metadata: Any) -> AudioFrame:
+    """A frame of samples of shape (n,) or (n, channels)."""
+    return AudioFrame(samples.T, sample_rate, round(start_s * 1e9), metadata)
 
 
 def made(node_class: type[Any], **params: Any) -> Any:
@@ -222,29 +225,21 @@ class TestKinds:
     @pytest.mark.parametrize(("node_class", "params"), CHANGING)
     @pytest.mark.parametrize("dtype", DTYPES)
     @pytest.mark.parametrize("channels", [(), (1,), (2,)])
-    def test_a_block_comes_back_with_the_samples_of_the_bare_array(
+    def test_a_frame_comes_back_with_the_samples_of_the_bare_array_and_all_else_it_had(
         self, node_class: type[Any], params: dict[str, Any], dtype: np.dtype[Any], channels: tuple[int, ...]
     ) -> None:
         samples = np.random.default_rng(1).uniform(-0.9, 0.9, (100, *channels)).astype(dtype)
-        block = AudioBlock(samples, 44_100, 1.5)
+        frame = block(samples, 44_100, 1.5, level_dbfs=-15.05, speaker="A")
         with Unchanged(samples):
-            out = out_of(node_class, block, **params)
-        assert type(out) is AudioBlock
-        assert out[1:] == (44_100, 1.5)
-        equal(out.samples, out_of(node_class, samples, **params))
-        assert not out.samples.flags.writeable
-        with pytest.raises(ValueError, match="read-only"):
-            out.samples[:] = 0
-
-    @pytest.mark.parametrize(("node_class", "params"), CHANGING)
-    def test_a_frame_keeps_its_other_fields(self, node_class: type[Any], params: dict[str, Any]) -> None:
-        frame = AudioFrame(sine(0.25), RATE_HZ, 2.5, -15.05, True, 0.25, 0.04)
-        with Unchanged(frame.samples):
             out = out_of(node_class, frame, **params)
         assert type(out) is AudioFrame
-        assert out[1:] == frame[1:]
-        equal(out.samples, out_of(node_class, frame.samples, **params))
-        assert not out.samples.flags.writeable
+        assert (out.sample_rate, out.pts_ns, out.metadata) == (44_100, 1_500_000_000, frame.metadata)
+        bare = out_of(node_class, samples, **params)
+        equal(out.samples, bare[None] if bare.ndim == 1 else bare.T)
+        if out is not frame:
+            assert not out.samples.flags.writeable
+            with pytest.raises(ValueError, match="read-only"):
+                out.samples[:] = 0
 
     @pytest.mark.parametrize(
         ("node_class", "params", "field"),
@@ -255,34 +250,36 @@ class TestKinds:
             (ZeroCrossingRate, {}, "zero_crossing_rate"),
         ],
     )
-    def test_what_measures_fills_in_its_field_of_a_frame_and_gives_a_float_for_a_block(
+    def test_what_measures_adds_to_the_metadata_of_a_frame_or_gives_the_value(
         self, node_class: type[Any], params: dict[str, Any], field: str
     ) -> None:
-        frame = AudioFrame(sine(0.3), RATE_HZ, 2.5, 1.0, True, 2.0, 3.0)
-        measured = out_of(node_class, frame.samples, **params)
-        assert out_of(node_class, AudioBlock(frame.samples, RATE_HZ), **params) == measured
+        frame = block(np.stack([sine(0.3), sine(0.1)], axis=1), RATE_HZ, 2.5, speaker="A", peak=7)
+        before = dict(frame.metadata)
+        measured = out_of(node_class, frame.samples.T, **params)
+        assert out_of(node_class, frame, emit="value", **params) == measured
         out = out_of(node_class, frame, **params)
         assert out.samples is frame.samples
-        assert out == frame._replace(**{field: measured})
+        assert (out.sample_rate, out.pts_ns) == (RATE_HZ, 2_500_000_000)
+        assert out.metadata == before | {field: measured}
+        assert frame.metadata == before  # it may be shared
 
     def test_a_frame_has_its_level_in_dbfs_whatever_the_unit(self) -> None:
-        frame = AudioFrame(sine(0.1), RATE_HZ, 0.0)
-        assert out_of(Level, frame, unit="rms").level_dbfs == pytest.approx(-20)
+        frame = block(sine(0.1))
+        assert out_of(Level, frame, unit="rms").metadata["level_dbfs"] == pytest.approx(-20)
+        assert out_of(Level, frame, unit="rms", emit="value") == pytest.approx(0.1 / math.sqrt(2))
 
     @pytest.mark.parametrize(("node_class", "params"), [(ToMono, {}), (FormatConvert, {"format": "float64"})])
     def test_what_is_there_already_is_handed_on_as_it_is(self, node_class: type[Any], params: dict[str, Any]) -> None:
         samples = sine()
         assert out_of(node_class, samples, **params) is samples
-        block = AudioBlock(samples, RATE_HZ)
-        assert np.shares_memory(out_of(node_class, block, **params).samples, samples)
-        samples.flags.writeable = False
-        assert out_of(node_class, block, **params) is block
+        frame = block(samples)
+        assert out_of(node_class, frame, **params) is frame
 
     def test_one_channel_of_a_buffer_that_is_filled_anew_does_not_change(self) -> None:
         buffer = np.ones((10, 1))
-        out, frames = out_of(ToMono, buffer), list(out_of(Frames, AudioBlock(buffer, 1000), frame_ms=10))
+        out = out_of(ToMono, buffer)
         buffer[:] = 5
-        assert out.tolist() == frames[0].samples.tolist() == [1.0] * 10
+        assert out.tolist() == [1.0] * 10
 
     @pytest.mark.parametrize(("node_class", "params"), EVERY)
     def test_subclasses_are_taken_as_arrays(self, tmp_path: Any, node_class: type[Any], params: dict[str, Any]) -> None:
@@ -484,12 +481,11 @@ class TestRefusals:
             (np.zeros((5, 0)), ValueError, r"got \(5, 0\)"),
             (np.array(0.5), ValueError, r"got \(\)"),
             (np.ma.masked_array(np.zeros(3), [0, 1, 0]), TypeError, "{node} takes no masked arrays: fill"),
-            ([0.0, 1.0], TypeError, "{node} takes AudioBlock or AudioFrame items, or arrays .* got list: make it"),
+            ([0.0, 1.0], TypeError, "{node} takes AudioFrame items, or arrays .* got list: make it"),
             (0.5, TypeError, "got float: make it an array; one that is the whole input goes into a list"),
             (None, TypeError, "got NoneType"),
         ],
     )
-    @pytest.mark.parametrize("carrier", ["array", "block", "frame"])
     def test_what_is_no_audio_is_refused_by_name_with_the_remedy(
         self,
         node_class: type[Any],
@@ -497,17 +493,11 @@ class TestRefusals:
         samples: Any,
         error: type[Exception],
         message: str,
-        carrier: str,
     ) -> None:
-        item: Any = {
-            "array": samples,
-            "block": AudioBlock(samples, RATE_HZ),
-            "frame": AudioFrame(samples, RATE_HZ, 0.0),
-        }[carrier]
         if isinstance(samples, np.ndarray) and not samples.dtype.isnative:
             message = f"float64 or int16, not {samples.dtype}"
         with pytest.raises(error, match=message.format(node=node_class.__name__)):
-            out_of(node_class, item, **params)
+            out_of(node_class, samples, **params)
 
     def test_float16_is_measured_by_level_alone(self) -> None:
         samples = sine(0.5).astype(np.float16)
@@ -526,7 +516,7 @@ class TestRefusals:
 
     @pytest.mark.parametrize(("node_class", "params"), MEASURING)
     @pytest.mark.parametrize("dtype", [F32, F64])
-    @pytest.mark.parametrize("wrap", [lambda x: x, lambda x: AudioFrame(x, RATE_HZ, 0.0)], ids=["array", "frame"])
+    @pytest.mark.parametrize("wrap", [lambda x: x, block], ids=["array", "frame"])
     def test_what_measures_refuses_nan(
         self, node_class: type[Any], params: dict[str, Any], dtype: np.dtype[Any], wrap: Callable[[Any], Any]
     ) -> None:
@@ -552,7 +542,8 @@ class TestRefusals:
             (Level, {"unit": "linear"}, "param 'unit' must be one of 'dbfs', 'rms', not 'linear'"),
             (Peak, {"unit": "rms"}, "param 'unit' must be one of 'linear', 'dbfs', not 'rms'"),
             (ToMono, {"channels": 1}, "param 'channels' is unknown; it takes none"),
-            (ZeroCrossingRate, {"unit": "hz"}, "param 'unit' is unknown; it takes none"),
+            (ZeroCrossingRate, {"unit": "hz"}, "param 'unit' is unknown; it takes emit"),
+            (Peak, {"emit": "frames"}, "param 'emit' must be one of 'frame', 'value', not 'frames'"),
         ],
     )
     def test_a_wrong_param_is_an_error_that_names_node_and_param(
@@ -586,7 +577,7 @@ class TestPipelines:
 
     def test_blocks_of_stereo_become_measured_frames(self, direct: Any) -> None:
         left = np.round(sine(8000)).astype(np.int16)
-        block = AudioBlock(np.stack([left, np.zeros_like(left)], axis=1), RATE_HZ, 7.0)
+        stereo = block(np.stack([left, np.zeros_like(left)], axis=1), RATE_HZ, 7.0)
         tree = manifest(
             ("ToMono", {}),
             ("FormatConvert", {"format": "float32"}),
@@ -596,16 +587,16 @@ class TestPipelines:
             ("Peak", {}),
             ("ZeroCrossingRate", {}),
         )
-        with Unchanged(block.samples):
-            frames = direct.results(tree, [block])
-        assert [(type(f), f.rate_hz, f.start_s) for f in frames] == [
-            (AudioFrame, RATE_HZ, 7.0 + i * 0.02) for i in range(5)
+        with Unchanged(stereo.samples):
+            frames = direct.results(tree, [stereo])
+        assert [(type(f), f.sample_rate, f.pts_ns) for f in frames] == [
+            (AudioFrame, RATE_HZ, 7_000_000_000 + i * 20_000_000) for i in range(5)
         ]
         amplitude = 8000 / 32768
         for frame in frames:
-            assert frame.level_dbfs == pytest.approx(20 * math.log10(amplitude), abs=0.01)
-            assert frame.peak == pytest.approx(amplitude, abs=1e-4)
-            assert frame.zero_crossing_rate == pytest.approx(2000 / RATE_HZ, abs=2 / 960)
+            assert frame.metadata["level_dbfs"] == pytest.approx(20 * math.log10(amplitude), abs=0.01)
+            assert frame.metadata["peak"] == pytest.approx(amplitude, abs=1e-4)
+            assert frame.metadata["zero_crossing_rate"] == pytest.approx(2000 / RATE_HZ, abs=2 / 960)
             assert not frame.samples.flags.writeable
 
     @pytest.mark.parametrize(
