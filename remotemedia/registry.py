@@ -32,6 +32,11 @@ LIBRARY_MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
             "ZeroCrossingRate",
         ),
     ),
+    "energy_vad": ("audio", ("EnergyVAD",)),
+    "segmenter": ("audio", ("SpeechSegmenter",)),
+    "silero_vad": ("vad", ("SileroVAD",)),
+    "subtitles": ("audio", ("SrtWriter",)),
+    "webrtc_vad": ("media", ("WebRtcVAD",)),
 }
 """Node types of this package that need more than the core, by module of `remotemedia.nodes`: the extra that they
 need, and their names. A module is imported when one of its types is first needed."""

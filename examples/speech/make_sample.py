@@ -25,8 +25,8 @@ TRIM_WINDOW_MS = 10
 FADE_MS = 3
 LEAD_S = 0.7
 UTTERANCES = (  # what is said, and the pause after it, in seconds
-    ("Good morning everyone.", 0.9),
-    ("Audio flows through many nodes.", 0.6),
+    ("Good morning everyone.", 0.76),
+    ("Audio flows from node to node.", 0.6),
     ("Go on.", 0.75),
     ("Where did the music come from?", 0.7),
 )

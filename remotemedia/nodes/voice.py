@@ -1,7 +1,7 @@
 """From frames to segments of voice: `VoiceActivity` tells voice from noise, `Segments` joins what is voiced.
 
 Both take `AudioFrame` items, and hold some of them back: a flush ends the recording, and what follows it is a new
-one, with a new noise floor.
+one, with a new noise floor. How voice is told from noise is `Activity`, which `EnergyVAD` has, too.
 """
 
 from __future__ import annotations
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 SMOOTHING_MS = 150.0
 
+ACTIVITY_PARAMS: Mapping[str, str] = {
+    "margin_db": "how far above the noise floor voice begins, in dB (default 8)",
+    "hysteresis_db": "how far below that voice ends, in dB (default 3)",
+    "min_dbfs": "nothing below this level is voice, in dBFS (default -60)",
+    "attack_ms": "how long it must be loud for voice to begin, in ms (default 60)",
+    "hangover_ms": "the longest pause within voice, in ms (default 240)",
+    "window_ms": "over how long the noise floor is sought, in ms (default 5000)",
+    "warmup_ms": "how much of a recording is heard before the first decision, in ms (default 1500)",
+    "low_hz": "lower edge of the speech band, in Hz (default 200)",
+    "high_hz": "upper edge of the speech band, in Hz (default 7000)",
+}
+
 
 class VoiceActivity(NodeExecutor):
     """Tell voice from noise by energy: add `voiced`, true or false, to the metadata of each frame.
@@ -39,23 +51,36 @@ class VoiceActivity(NodeExecutor):
     floor has passed; voice without 150 ms of pause for longer than that window raises the floor.
     """
 
-    PARAMS: ClassVar[Mapping[str, str]] = {
-        "margin_db": "how far above the noise floor voice begins, in dB (default 8)",
-        "hysteresis_db": "how far below that voice ends, in dB (default 3)",
-        "min_dbfs": "nothing below this level is voice, in dBFS (default -60)",
-        "attack_ms": "how long it must be loud for voice to begin, in ms (default 60)",
-        "hangover_ms": "the longest pause within voice, in ms (default 240)",
-        "window_ms": "over how long the noise floor is sought, in ms (default 5000)",
-        "warmup_ms": "how much of a recording is heard before the first decision, in ms (default 1500)",
-        "low_hz": "lower edge of the speech band, in Hz (default 200)",
-        "high_hz": "upper edge of the speech band, in Hz (default 7000)",
-    }
-
-    _band: _Band | None  # of the recording at hand; None before its first frame
+    PARAMS: ClassVar[Mapping[str, str]] = ACTIVITY_PARAMS
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
-        params = Params(context, self.PARAMS)
+        self._activity = Activity(Params(context, self.PARAMS))
+
+    def process(self, item: AudioFrame) -> Iterator[AudioFrame]:
+        """Emit the frames that are decided with this one."""
+        frame = _frame_of(item, "VoiceActivity")
+        if frame.samples.dtype.kind != "f":
+            raise TypeError(f"samples must be floats of -1…1, not {frame.samples.dtype}: put FormatConvert before")
+        yield from self._activity.hear(frame, frame.samples[0])
+
+    def flush(self) -> list[AudioFrame]:
+        """Return the frames that still wait: of a pause at the end nobody knows more, so it is unvoiced."""
+        return self._activity.end()
+
+
+class Activity:
+    """What `VoiceActivity` does, apart from the node: frames of one length in, the same with `voiced` out, late.
+
+    Parameters
+    ----------
+    params : Params
+        Those of `ACTIVITY_PARAMS`.
+    """
+
+    _band: _Band | None  # of the recording at hand; None before its first frame
+
+    def __init__(self, params: Params) -> None:
         self._margin_db = params.number("margin_db", 8.0, above=0)
         self._hysteresis_db = params.number("hysteresis_db", 3.0, least=0)
         self._min_dbfs = params.number("min_dbfs", -60.0)
@@ -67,21 +92,18 @@ class VoiceActivity(NodeExecutor):
         self._high_hz = params.number("high_hz", 7000.0, above=self._low_hz)
         self._reset()
 
-    def process(self, item: AudioFrame) -> Iterator[AudioFrame]:
-        """Emit the frames that are decided with this one."""
-        frame = _frame_of(item, "VoiceActivity")
-        if frame.samples.dtype.kind != "f":
-            raise TypeError(f"samples must be floats of -1…1, not {frame.samples.dtype}: put FormatConvert before")
+    def hear(self, frame: AudioFrame, mono: Samples) -> Iterator[AudioFrame]:
+        """Give the frames that are decided with this one, whose floats of one channel are `mono`."""
         if self._band is None:
             self._band = self._begin(frame)
-        level_dbfs = self._band.level_dbfs(frame)
+        level_dbfs = self._band.level_dbfs(mono, frame.sample_rate)
         self._floor.update(level_dbfs)
         self._unheard.append((frame, level_dbfs))
         if self._floor.heard_frames >= self._warmup_frames:
             yield from self._decide_unheard()
 
-    def flush(self) -> list[AudioFrame]:
-        """Return the frames that still wait: of a pause at the end nobody knows more, so it is unvoiced."""
+    def end(self) -> list[AudioFrame]:
+        """Return the frames that still wait, and begin anew."""
         left = [*self._decide_unheard(), *self._release(voiced=False)]
         self._reset()
         return left
@@ -239,12 +261,11 @@ class _Band:
         low, high = np.searchsorted(bins_hz, (low_hz, high_hz)).tolist()
         self._bins = slice(max(low, 1), max(high, low + 1))  # never the mean
 
-    def level_dbfs(self, frame: AudioFrame) -> float:
-        count = frame.sample_count
-        if frame.sample_rate != self._rate_hz or count > self._size:
+    def level_dbfs(self, samples: Samples, rate_hz: int) -> float:
+        count = len(samples)
+        if rate_hz != self._rate_hz or count > self._size:
             raise ValueError("the frames must have one rate and length; only the last may be shorter")
         hann = self._hann if count == self._size else self._window(count)
-        samples = frame.samples[0]
         spectrum = np.fft.rfft((samples - samples.mean()) * hann, self._size)[self._bins]
         energy = float(np.vdot(spectrum, spectrum).real)
         return dbfs(2 * energy / (self._size * float(np.dot(hann, hann))))

@@ -1,0 +1,52 @@
+"""`EnergyVAD`: voice told from noise by energy, on audio as it comes; the rule is that of `VoiceActivity`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from remotemedia.nodes.params import Params
+from remotemedia.nodes.samples import INT16, INT16_SCALE, mono_of
+from remotemedia.nodes.vad import Detector, judged
+from remotemedia.nodes.voice import ACTIVITY_PARAMS, Activity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from remotemedia._core.media import AudioFrame
+    from remotemedia._core.node import NodeContext
+
+
+class EnergyVAD(Detector):
+    """Tell voice from noise by energy: windows with `voiced` in their metadata, at any rate.
+
+    As `VoiceActivity`, whose rule and params it has, but on frames of any length, of floats or int16; the mean of
+    their channels is judged. It needs no model and no other package, is right in steady noise, and takes all that is
+    louder than the noise floor for voice. Windows come out late, as those of `VoiceActivity` do. A gap in time, or a
+    flush, ends a stretch: the last window may be short, and the noise floor is sought anew.
+    """
+
+    PARAMS: ClassVar[Mapping[str, str]] = {
+        "frame_ms": "length of a window, in ms; rounded to whole samples (default 30)",
+        **ACTIVITY_PARAMS,
+    }
+
+    def initialize(self, context: NodeContext) -> None:
+        """Read the params."""
+        params = Params(context, self.PARAMS)
+        self._frame_ms = params.number("frame_ms", 30.0, above=0)
+        self._activity = Activity(params)
+        self._reset()
+
+    def _begin(self, sample_rate: int) -> int:
+        return max(1, round(sample_rate * self._frame_ms / 1000))
+
+    def _judge(self, window: AudioFrame) -> Iterable[AudioFrame]:
+        mono = mono_of(window.samples.T)
+        if mono.dtype == INT16:
+            mono = np.multiply(mono, np.float32(1 / INT16_SCALE))
+        return self._activity.hear(judged(window, {}), mono)
+
+    def _waiting(self) -> Iterable[AudioFrame]:
+        return self._activity.end()

@@ -1,0 +1,107 @@
+"""Cutting a recording into windows of a fixed length, for the nodes that judge one window at a time.
+
+Called by the voice-activity detectors. A window is an `AudioFrame` with the channels and the sample type that came in:
+a view of the item that it lies in, or, where it lies across the border of two, a copy. What stays true: times are
+counted in samples from the start of the recording or the last gap, windows follow each other without a hole, and their
+samples are read-only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from remotemedia._core.media import AudioFrame, samples_to_ns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+GAP_NS = 1_000_000
+"""What a time stamp may be off, by rounding in files and devices, before it is a gap."""
+
+
+def follows(pts_ns: int, end_ns: int) -> bool:
+    """Whether what begins at `pts_ns` goes on without a gap, or a step back, where something ended at `end_ns`."""
+    return abs(pts_ns - end_ns) <= GAP_NS
+
+
+class WindowCutter:
+    """Cuts items of any length into windows; what is left of one waits for the next.
+
+    Used for one stretch of audio without a gap; the owner asks `goes_on` first, and where it does not, takes `rest` and
+    begins another cutter. A window has the metadata of the item that it ends in.
+
+    Parameters
+    ----------
+    frame : AudioFrame
+        The first item: it gives rate, channels, sample type and the time of the first sample. It is not cut yet.
+    size : int
+        Samples of each channel in a window.
+    """
+
+    def __init__(self, frame: AudioFrame, size: int) -> None:
+        self.sample_rate = frame.sample_rate
+        self._channels = frame.channels
+        self._type = frame.samples.dtype
+        self._size = size
+        self._start_ns = frame.pts_ns
+        self._expected_ns = frame.pts_ns
+        self._emitted_samples = 0
+        self._rest: NDArray[Any]  # a window that is filled up to `_held`
+        self._held = 0
+        self._metadata: dict[str, Any] = {}
+
+    def goes_on(self, frame: AudioFrame) -> bool:
+        """Whether an item follows the last one without a gap.
+
+        Raises
+        ------
+        ValueError
+            Its rate, its channels or the type of its samples is another.
+        """
+        if frame.sample_rate != self.sample_rate:
+            raise ValueError(f"the sample rate changed from {self.sample_rate} to {frame.sample_rate} Hz")
+        if frame.channels != self._channels:
+            raise ValueError(
+                f"the frames changed from {self._channels} to {frame.channels} channels: put ToMono before"
+            )
+        if frame.samples.dtype != self._type:
+            raise ValueError(
+                f"the samples changed from {self._type} to {frame.samples.dtype}: put FormatConvert before"
+            )
+        return follows(frame.pts_ns, self._expected_ns)
+
+    def cut(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+        """Give the windows that are complete with this item."""
+        samples, size = frame.samples, self._size
+        self._expected_ns = frame.end_ns
+        self._metadata = frame.metadata
+        count, at = samples.shape[1], 0
+        if self._held:
+            at = min(size - self._held, count)
+            self._rest[:, self._held : self._held + at] = samples[:, :at]
+            self._held += at
+            if self._held == size:
+                self._held = 0
+                yield self._window(self._rest)
+        while count - at >= size:
+            yield self._window(samples[:, at : at + size])
+            at += size
+        if at < count:
+            self._rest = np.empty((self._channels, size), self._type)  # not used again: a window may be kept
+            self._held = count - at
+            self._rest[:, : self._held] = samples[:, at:]
+
+    def rest(self) -> AudioFrame | None:
+        """Return what is left as a short window, if anything is."""
+        held, self._held = self._held, 0
+        return self._window(self._rest[:, :held]) if held else None
+
+    def _window(self, samples: NDArray[Any]) -> AudioFrame:
+        samples.flags.writeable = False  # of the view alone
+        pts_ns = self._start_ns + samples_to_ns(self._emitted_samples, self.sample_rate)
+        self._emitted_samples += samples.shape[1]
+        return AudioFrame(samples, self.sample_rate, pts_ns, self._metadata)
