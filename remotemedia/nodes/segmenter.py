@@ -73,6 +73,8 @@ class SpeechSegmenter(NodeExecutor):
         self._keeps_samples = params.choice("emit", ("segments", "audio"), "segments") == "audio"
         max_s = params.number("max_speech_s", AUDIO_MAX_S if self._keeps_samples else math.inf, above=0)
         self._max_speech_ns = _ns(max_s) if max_s < math.inf else None
+        if _ns(min(max_s, 1e9)) < self._attack_ns:
+            raise params.error("max_speech_s", "is shorter than 'attack_ms'")
         self._reset()
 
     def cleanup(self) -> None:
