@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from remotemedia.cli.encode import encode_json, encode_repr
 from remotemedia.cli.failures import UsageError
 from remotemedia.cli.lines import Blocks, Feed, JsonLines
+from remotemedia.cli.media import MediaFeed, PcmFeed, PcmFormat, SrtEncoder, encode_pcm, is_media_name, read_pcm_format
 from remotemedia.cli.writer import BUFFER_BYTES, LineWriter
 
 if TYPE_CHECKING:
@@ -63,17 +64,47 @@ def open_source(options: argparse.Namespace, producers: list[str], stack: ExitSt
                 f"-i {options.input}: node {producers[0]!r} is a producer: the pipeline makes its own items"
             )
         return None
+    pcm = None if options.pcm is None else read_pcm_format(options.pcm)
+    kind = _input_format(options)
     if options.input in (None, "-"):
         if sys.stdin is None:
             raise UsageError("standard input is closed; name a file: -i FILE")
-        return _source(JsonLines(sys.stdin.buffer, "<stdin>"), "standard input", sys.stdin)
+        if kind == "media":
+            raise UsageError("media are decoded from a file: -i FILE; from a pipe raw samples are taken: --pcm RATE")
+        return _source(_feed(sys.stdin.buffer, "<stdin>", kind, pcm, options), "standard input", sys.stdin)
     try:
         file = stack.enter_context(open(options.input, "rb"))  # noqa: SIM115
     except (OSError, ValueError) as error:
         raise UsageError(f"-i {options.input}: cannot be read: {_reason(error)}") from error
-    wav = options.input.lower().endswith(".wav")
-    feed = Blocks(options.input) if wav else JsonLines(file, options.input)
-    return _source(feed, f"-i {options.input}", file)
+    return _source(_feed(file, options.input, kind, pcm, options), f"-i {options.input}", file)
+
+
+def _input_format(options: argparse.Namespace) -> str:
+    """Return what the input is taken for: jsonl, wav, media or pcm."""
+    given: str = options.input_format
+    if options.pcm is not None:
+        if given not in ("auto", "pcm"):
+            raise UsageError(f"--pcm says that the input is raw PCM, --input-format that it is {given}")
+        return "pcm"
+    if given == "pcm":
+        raise UsageError("--input-format pcm: raw samples do not tell what they are: --pcm RATE[:CHANNELS[:FORMAT]]")
+    if given != "auto":
+        return given
+    name = (options.input or "-").lower()
+    if name.endswith(".wav") and options.stream in ("auto", "audio"):
+        return "wav"
+    return "media" if is_media_name(name) else "jsonl"
+
+
+def _feed(file: IO[bytes], name: str, kind: str, pcm: PcmFormat | None, options: argparse.Namespace) -> Feed:
+    if pcm is not None:
+        status = regular(file)
+        return PcmFeed(file, name, pcm, None if status is None else status.st_size)
+    if kind == "wav":
+        return Blocks(name)
+    if kind == "media":
+        return MediaFeed(name, options.stream, skip_corrupt=options.on_error != "stop")
+    return JsonLines(file, name)
 
 
 def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source | None, stack: ExitStack) -> LineWriter:
@@ -84,10 +115,17 @@ def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source 
     UsageError
         If it cannot be opened, or is read by this run: it is the input, the manifest, or a file that a param names.
     """
+    made = output_format(options)
+    if options.with_node and made in ("srt", "pcm"):
+        raise UsageError(f"--with-node: {made} has no room for the name of a node")
+    encoders = {"json": encode_json, "repr": encode_repr, "pcm": encode_pcm}
     make = partial(
-        LineWriter, encode=encode_json if options.format == "json" else encode_repr, with_node=options.with_node
+        LineWriter,
+        encode=encoders[made] if made in encoders else SrtEncoder(),
+        with_node=options.with_node,
+        end=b"" if made == "pcm" else b"\n",
     )
-    live = source is not None and isinstance(source.feed, JsonLines) and source.size is None
+    live = source is not None and source.size is None and (made == "pcm" or isinstance(source.feed, JsonLines))
     number = _number(options.output)
     if number == 1:
         file = _stdout(stack)
@@ -102,6 +140,14 @@ def open_writer(options: argparse.Namespace, manifest: Manifest, source: Source 
     if existed:
         _refuse_what_is_read(status, f"-o {options.output}", options, manifest, source)
     return make(file, options.output, live=live, regular=status is not None and number is None)
+
+
+def output_format(options: argparse.Namespace) -> str:
+    """Return the format that was asked for, or that the name of the output ends in; else json."""
+    if options.format is not None:
+        return str(options.format)
+    name = options.output.lower()
+    return "srt" if name.endswith(".srt") else "pcm" if name.endswith((".pcm", ".raw")) else "json"
 
 
 def begun_by_first(items: Iterator[Any], begin: Callable[[], None]) -> Iterator[Any]:

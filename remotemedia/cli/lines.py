@@ -30,12 +30,22 @@ class Feed(Protocol):
     ended : bool
         All items were pulled: what comes out now comes from a flush.
     position : int
-        Bytes read so far.
+        How far it was read: in bytes, or for media in ns of its time.
+    is_media : bool
+        Its items are frames, with times.
+    media_ns : int or None
+        How long the media lasts, if that is known.
     """
 
     index: int
     ended: bool
-    position: int
+    is_media: bool
+    media_ns: int | None
+
+    @property
+    def position(self) -> int:
+        """How far it was read."""
+        ...
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -59,6 +69,8 @@ class JsonLines:
         self.index = -1
         self.ended = False
         self.position = 0
+        self.is_media = False
+        self.media_ns: int | None = None
         self._file = file
         self._name = name
         self._line = 0
@@ -128,11 +140,14 @@ class Blocks:
         self.index = -1
         self.ended = False
         self.position = 0
+        self.is_media = True
+        self.media_ns: int | None = None
         self._blocks = read_wav(path)
 
     def __iter__(self) -> Iterator[Any]:
         for block in self._blocks:
             self.index += 1
+            self.position = block.end_ns
             yield block
         self.ended = True
 

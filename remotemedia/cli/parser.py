@@ -54,11 +54,23 @@ def build_parser() -> Parser:
     common.add_argument("--traceback", action="store_true", help="show the Python traceback of an error too")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = commands.add_parser("run", parents=[common], help="run a manifest over JSON Lines or a WAV file")
+    run = commands.add_parser("run", parents=[common], help="run a manifest over JSON Lines, or an audio or video file")
     run.set_defaults(command=_command("run"))
     run.add_argument("manifest", metavar="MANIFEST", help="a JSON or YAML file")
     run.add_argument(
-        "-i", "--input", metavar="FILE", help="JSON Lines, or a .wav file; '-' (the default) is standard input"
+        "-i", "--input", metavar="FILE", help="JSON Lines, or an audio or video file (by its name); '-' (the default) "
+        "is standard input"
+    )  # fmt: skip
+    run.add_argument(
+        "--input-format", choices=("auto", "jsonl", "media", "pcm"), default="auto", help="what the input is, whatever "
+        "its name says"
+    )  # fmt: skip
+    run.add_argument(
+        "--stream", choices=("auto", "audio", "video", "both"), default="auto", help="what of a media file is decoded; "
+        "auto: its audio or, if it has none, its video"
+    )  # fmt: skip
+    run.add_argument(
+        "--pcm", metavar="RATE[:CHANNELS[:FORMAT]]", help="the input is raw samples, s16le (the default) or f32le"
     )
     run.add_argument(
         "-o", "--output", metavar="FILE", default="-", help="where the lines go; '-' (the default) is standard output"
@@ -76,7 +88,10 @@ def build_parser() -> Parser:
     )  # fmt: skip
     run.add_argument("--metrics", action="store_true", help="tell counts and time of every node on standard error")
     run.add_argument("--engine", choices=ENGINES, help="default: REMOTEMEDIA_ENGINE, or else cython")
-    run.add_argument("--format", choices=("json", "repr"), default="json", help="repr writes what JSON cannot hold too")
+    run.add_argument(
+        "--format", choices=("json", "repr", "srt", "pcm"), help="default: by the name of the output, else json; repr "
+        "writes what JSON cannot hold, srt segments as subtitles, pcm the samples of audio"
+    )  # fmt: skip
     run.add_argument(
         "--with-node", action="store_true", help='write {"node": "<sink id>", "item": ...}, to tell several sinks apart'
     )

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.cli.dropped import Dropped
 from remotemedia.cli.failures import DONE, OutputError, UsageError
 from remotemedia.cli.files import Source, begun_by_first, open_source, open_writer
-from remotemedia.cli.lines import Feed, JsonLines
+from remotemedia.cli.lines import Feed
 from remotemedia.cli.manifests import load_manifest, read_param
 from remotemedia.cli.metrics import tell_metrics
 from remotemedia.cli.progress import Progress
+from remotemedia.cli.standard import tell
 from remotemedia.cli.writer import LineWriter
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
 from remotemedia.executor import Executor
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             stack.close()  # the progress bar is gone before anything is told
             dropped.tell(session.metrics())
+            tell_corrupt(feed)
             if options.metrics:
                 tell_metrics(session.metrics(), status, executor.engine, writer.count)
     return DONE
@@ -94,12 +96,19 @@ def pump(session: Session, items: Iterable[Any] | None, writer: LineWriter, feed
         raise
 
 
+def tell_corrupt(feed: Feed | None) -> None:
+    """Tell how much of a media file was passed over, if any."""
+    count = getattr(feed, "corrupt_packets", 0)
+    if count:
+        tell(f"remotemedia: {count} corrupt packet{'s' if count > 1 else ''} of the input skipped")
+
+
 def _with_progress(source: Source, options: argparse.Namespace, stack: ExitStack) -> Iterator[Any]:
     """Return the items, under a progress bar if there is someone to see it."""
     feed = source.feed
     if not sys.stderr.isatty() or (options.output == "-" and sys.stdout.isatty()):
         return iter(feed)
-    bar = Progress.of(source.size if isinstance(feed, JsonLines) else None)
+    bar = Progress.of_media(feed.media_ns) if feed.is_media else Progress.of(source.size)
     return iter(feed) if bar is None else _watched(feed, stack.enter_context(bar))
 
 

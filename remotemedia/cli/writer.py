@@ -37,6 +37,8 @@ class LineWriter:
         Hand on each line at once: someone may be waiting for it.
     with_node : bool
         Write an object that names the sink too: ``{"node": …, "item": …}``.
+    end : bytes
+        What follows each item; empty where pieces of them are as good.
     regular : bool
         It is a regular file; what it holds is of an earlier run, and given up by `begin`.
     """
@@ -49,6 +51,7 @@ class LineWriter:
         *,
         live: bool,
         with_node: bool = False,
+        end: bytes = b"\n",
         regular: bool = False,
     ) -> None:
         self._file = file
@@ -56,6 +59,7 @@ class LineWriter:
         self._encode = encode
         self._live = live
         self._with_node = with_node
+        self._end = end
         self._regular = regular
         self._stale = regular
         self._waiting = bytearray()
@@ -102,7 +106,7 @@ class LineWriter:
         except Exception as error:
             raise OutputError(f"sink {sink!r}, {_origin(number, feed)}: {fault(error)}") from error
         self._waiting += line
-        self._waiting += b"\n"
+        self._waiting += self._end
         self.counts[sink] = number + 1
         if self._live or len(self._waiting) >= FLUSH_BYTES or time.monotonic() >= self._next_flush:
             self.flush()
@@ -136,7 +140,8 @@ class LineWriter:
         """Cut off the beginning of a line that went into the file without its end."""
         descriptor = self._file.fileno()
         written = os.lseek(descriptor, 0, os.SEEK_CUR) - self._whole
-        os.truncate(descriptor, self._whole + piece.rfind(b"\n", 0, written) + 1)
+        whole = piece.rfind(self._end, 0, written) + len(self._end)  # of no end: what is there
+        os.truncate(descriptor, self._whole + max(whole, 0))
 
     def give_up(self) -> None:
         """Let go of what is not handed on yet, if it would have to wait for a reader; a regular file takes it."""
