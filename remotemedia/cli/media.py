@@ -1,4 +1,4 @@
-"""Media as the input and output of a run: files that PyAV decodes, raw PCM, subtitles. Feeds are described in `lines`."""
+"""Media as input and output of a run: files that PyAV decodes, raw PCM, subtitles; feeds are described in `lines`."""
 
 from __future__ import annotations
 
