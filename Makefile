@@ -1,4 +1,4 @@
-# `make run`: build, install, and find the speech in an audio file.   `make test`: everything that must hold.
+# `make run`: build, install, find the speech in a file, and leave a page about it.   `make test`: everything that must hold.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,13 +6,16 @@ STAMP := $(VENV)/.installed
 SOURCES := setup.py pyproject.toml $(wildcard _core/*.pyx _core/*.pxd)
 PYTHONS ?= python3.11 python3.12 python3.13
 
-export WAV  # the shell reads it there: a name may hold anything
+FILE ?= examples/speech/speech.wav
+REPORT ?= report.html
+export FILE REPORT  # the shell reads them there: a name may hold anything
 
 .DELETE_ON_ERROR:
 .PHONY: run build test test-all lint fast soak bench bench-check asv clean
 
 run: $(STAMP)
-	$(BIN)/python examples/speech/run.py $(if $(WAV),-- "$$WAV")
+	$(BIN)/remotemedia run examples/speech/pipeline.yaml --input="$$FILE" --report="$$REPORT"
+	@echo "the page: $(abspath .)/$$REPORT"
 
 build: $(STAMP)
 

@@ -40,7 +40,7 @@ MEDIA_SUFFIXES = frozenset(
 """Names that end so are of files that FFmpeg reads; `--input-format media` takes any other."""
 
 STREAMS = ("auto", "audio", "video", "both")
-PCM_FORMATS = ("s16le", "f32le")
+PCM_FORMATS = ("s16le", "f32le")  # as in remotemedia.nodes.pcm, which is not imported for --help
 PCM_BLOCK_MS = 20.0
 
 
@@ -141,13 +141,13 @@ class PcmFeed:
     """Raw samples of a file or a pipe as `AudioFrame` items of 20 ms."""
 
     def __init__(self, file: IO[bytes], name: str, pcm: PcmFormat, size: int | None) -> None:
-        from remotemedia.nodes.pcm import read_pcm
+        from remotemedia.nodes.pcm import SAMPLE_TYPES, read_pcm
 
         self.index = -1
         self.ended = False
         self.position = 0
         self.is_media = True
-        sample_bytes = 2 if pcm.format == "s16le" else 4
+        sample_bytes = SAMPLE_TYPES[pcm.format].itemsize
         self.media_ns = None if size is None else size * 10**9 // (pcm.sample_rate * pcm.channels * sample_bytes)
         self._frames = read_pcm(file, pcm.sample_rate, pcm.channels, pcm.format, PCM_BLOCK_MS)
         self._name = name
@@ -178,7 +178,9 @@ def encode_pcm(item: Any) -> bytes:
 
     if not isinstance(item, AudioFrame):
         raise TypeError(f"raw PCM is written of AudioFrame items, not of a {type(item).__name__}")
-    return item.samples.T.astype(item.samples.dtype.newbyteorder("<"), copy=False).tobytes()
+    from remotemedia.nodes.pcm import pcm_of
+
+    return pcm_of(item)
 
 
 class SrtEncoder:
@@ -204,4 +206,4 @@ class SrtEncoder:
             )
         self._count += 1
         text = item.get("text") or item.get("label") or "speech"
-        return format_srt(self._count, start, end, str(text)).rstrip("\n").encode() + b"\n"
+        return format_srt(self._count, start, end, str(text)).rstrip("\n").encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,426 @@
+"""Reading media: `read_media`, which decodes a file lazily, and `MediaReader`, the node that does so (extra `media`).
+
+PyAV decodes, so whatever its FFmpeg knows is read, and the interpreter's lock is not held meanwhile. Memory does not
+depend on the length of the file. What is wrong with one is an `InputError` that names it and, within it, the time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Self
+
+import av
+import av.error
+
+from remotemedia._core.media import AudioFrame, VideoFrame
+from remotemedia._core.node import NodeContext, NodeExecutor
+from remotemedia.errors import InputError, bounded_repr, bounded_text
+from remotemedia.nodes.decoded import NS, Blocks, CorruptError, picture_of, time_ns
+from remotemedia.nodes.params import Params
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+__all__ = ["MediaInput", "MediaReader", "read_media"]
+
+Source = str | os.PathLike[str] | IO[bytes]
+
+BLOCK_MS = 100.0
+POLICIES = ("stop", "skip")
+FORMATS = ("float32", "int16")
+MOST_WAITING = 32
+"""Items of one stream that wait for those of another to be put in order of time."""
+EXACT = frozenset({"wav", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "aiff"})
+"""Containers whose streams tell how long they are to the sample, so that it shows if one is cut short."""
+SHORT_NS = 250_000_000
+FRAME_NS = 40_000_000  # of pictures without a time: 25 a second
+
+
+def read_media(
+    source: Source,
+    *,
+    audio: bool | None = True,
+    video: bool | None = False,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    block_ms: float = BLOCK_MS,
+    sample_format: str = "float32",
+    on_corrupt: str = "stop",
+) -> MediaInput:
+    """Open a media file and return its decoded frames, an iterator that decodes as it is asked.
+
+    Parameters
+    ----------
+    source : path-like or binary file
+        What to read. A file object must be seekable for most containers, and stays open.
+    audio, video : bool or None
+        Whether to decode the first audio, the first video stream; None: if there is one. With both None, audio or,
+        without any, video.
+    start_s, duration_s : float
+        What part to give, in seconds since the start of the recording; audio is cut to the sample.
+    block_ms : float
+        The least length of an audio frame but the last, in ms; 0 gives them as the codec cuts them.
+    sample_format : {"float32", "int16"}
+        What samples are converted to; other integers are scaled, so that full scale stays full scale.
+    on_corrupt : {"stop", "skip"}
+        What cannot be decoded, or is no number, ends the reading by an error, or is passed over and counted.
+
+    Returns
+    -------
+    MediaInput
+        Audio as `AudioFrame`, pictures as `VideoFrame` in rgb24, in order of their times.
+
+    Raises
+    ------
+    InputError
+        There is no such file, or it is none that can be decoded, or has no stream that was asked for.
+
+    Examples
+    --------
+    >>> with read_media("examples/speech/speech.wav", start_s=1.0, duration_s=0.25) as media:
+    ...     print(media.duration_ns / 1e9, list(media))
+    8.88 [<AudioFrame 1 x 4096 float32, 16000 Hz, at 1.000 s>]
+    """
+    return MediaInput(source, audio, video, start_s, duration_s, block_ms, sample_format, on_corrupt)
+
+
+class MediaInput:
+    """Decoded frames of an open file: an iterator, to be used once, and a context manager. Made by `read_media`.
+
+    Attributes
+    ----------
+    name : str
+        What messages call the file.
+    duration_ns : int or None
+        How long it says that it is.
+    position_ns : int
+        The time just after what was given last.
+    corrupt_packets : int
+        How many pieces could not be decoded, under ``on_corrupt="skip"``.
+    has_audio, has_video : bool
+        What the file has, asked for or not.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        audio: bool | None,
+        video: bool | None,
+        start_s: float,
+        duration_s: float | None,
+        block_ms: float,
+        sample_format: str,
+        on_corrupt: str,
+    ) -> None:
+        if sample_format not in FORMATS or on_corrupt not in POLICIES:
+            fault = f"sample_format is one of {FORMATS}, on_corrupt one of {POLICIES}"
+            raise ValueError(f"{fault}; got {sample_format!r:.40}, {on_corrupt!r:.40}")
+        if not 0 <= start_s < 1e9 or not (duration_s is None or duration_s > 0) or not 0 <= block_ms < 1e9:
+            raise ValueError("start_s and block_ms must be 0 or more, duration_s above 0")
+        self.position_ns = 0
+        self.corrupt_packets = 0
+        self._skip = on_corrupt == "skip"
+        self.name, self._container = _opened(source)
+        try:
+            self._choose(audio, video)
+        except BaseException:
+            self._container.close()
+            raise
+        start = self._container.start_time
+        self._origin_ns = 0 if start is None else start * 1000  # of microseconds
+        self._start_ns = round(start_s * NS)
+        self._end_ns = None if duration_s is None or duration_s > 1e9 else self._start_ns + round(duration_s * NS)
+        self._block_ms, self._format = block_ms, sample_format
+        self._frames = self._decode()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> AudioFrame | VideoFrame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; what is not read yet is not given any more."""
+        self._frames.close()
+        self._container.close()
+
+    def _choose(self, audio: bool | None, video: bool | None) -> None:
+        streams = self._container.streams
+        sounds = [s for s in streams.audio if s.codec_context is not None and s.rate]
+        films = [s for s in streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        self.has_audio, self.has_video = bool(sounds), bool(films)
+        if audio is None and video is None:
+            video = not sounds
+        chosen: list[Any] = []
+        for wanted, found, kind in ((audio, sounds, "audio"), (video, films, "video")):
+            if wanted and not found:
+                held = ", ".join(sorted({s.type for s in streams})) or "nothing"
+                raise InputError(f"{self.name}: has no {kind} to decode; it holds {held}")
+            if found and wanted is not False:
+                chosen.append(found[0])
+        if not chosen:
+            raise InputError(f"{self.name}: there is nothing to decode: neither audio nor video is asked for and there")
+        self._streams = chosen
+        for stream in chosen:
+            if stream.type == "video":
+                stream.thread_type = "AUTO"
+        lengths = [time_ns(s.duration, s.time_base) for s in chosen if s.duration]
+        whole = self._container.duration
+        self.duration_ns: int | None = max(lengths) if lengths else None if whole is None else whole * 1000
+
+    def _decode(self) -> Generator[AudioFrame | VideoFrame, None, None]:
+        try:
+            if self._start_ns:
+                # of the container's own clock, in microseconds; at or before it, from where decoding can begin
+                self._container.seek((self._start_ns + self._origin_ns) // 1000, backward=True, any_frame=False)
+            merged = self._stream(self._streams[0]) if len(self._streams) == 1 else self._merged()
+            for item in merged:
+                end_ns = item.end_ns if isinstance(item, AudioFrame) else item.pts_ns
+                self.position_ns = max(self.position_ns, end_ns)
+                yield item
+        except InputError:
+            raise
+        except av.error.FFmpegError as error:
+            raise InputError(f"{self.name}: {self._when()}: {_reason(error)}") from error
+        except (OSError, ValueError) as error:  # of a file object that was closed or cannot seek
+            raise InputError(f"{self.name}: {self._when()}: cannot be read: {bounded_text(error)}") from error
+        finally:
+            self._container.close()
+
+    def _stream(self, stream: Any) -> Iterator[AudioFrame | VideoFrame]:
+        """Give the frames of the one stream that was asked for."""
+        decoder = self._decoder(stream)
+        for packet in self._container.demux(stream):
+            yield from decoder.frames_of(packet)
+            if decoder.over:
+                return
+        yield from decoder.end()
+
+    def _merged(self) -> Iterator[AudioFrame | VideoFrame]:
+        """Give the frames of two streams in order of time."""
+        decoders = {stream.index: self._decoder(stream) for stream in self._streams}
+        waiting: dict[int, deque[AudioFrame | VideoFrame]] = {index: deque() for index in decoders}
+        for packet in self._container.demux(self._streams):
+            index = packet.stream_index
+            waiting[index].extend(decoders[index].frames_of(packet))
+            while all(q or decoders[i].over for i, q in waiting.items()) or len(waiting[index]) > MOST_WAITING:
+                if not any(waiting.values()):
+                    break
+                yield _earliest(waiting)
+            if all(decoder.over for decoder in decoders.values()):
+                break
+        for index, decoder in decoders.items():
+            waiting[index].extend(decoder.end())
+        while any(waiting.values()):
+            yield _earliest(waiting)
+
+    def _decoder(self, stream: Any) -> _Decoder:
+        return _AudioDecoder(self, stream) if stream.type == "audio" else _VideoDecoder(self, stream)
+
+    def _corrupt(self, error: Exception) -> None:
+        """Count a piece that cannot be decoded, or end the reading."""
+        if not self._skip:
+            reason = _reason(error) if isinstance(error, av.error.FFmpegError) else str(error)
+            raise InputError(
+                f"{self.name}: {self._when()}: {reason}; on_corrupt='skip' passes over what cannot be decoded"
+            ) from error
+        self.corrupt_packets += 1
+
+    def _when(self) -> str:
+        return f"after {self.position_ns / NS:.3f} s"
+
+
+class _Decoder:
+    """What decoding the packets of one stream needs."""
+
+    over = False  # the end that was asked for is reached
+
+    def __init__(self, media: MediaInput, stream: Any) -> None:
+        self._media, self._stream = media, stream
+
+    def frames_of(self, packet: Any) -> Iterator[AudioFrame | VideoFrame]:
+        """Give what is complete with a packet."""
+        if self.over:
+            return
+        try:
+            if packet.is_corrupt:
+                raise CorruptError("a packet is corrupt, or cut short")
+            decoded = packet.decode()
+        except (av.error.FFmpegError, CorruptError) as error:
+            if isinstance(error, OSError):
+                raise
+            self._media._corrupt(error)
+            return
+        for frame in decoded:
+            yield from self._items_of(frame)
+
+    def _items_of(self, frame: Any) -> Iterator[AudioFrame | VideoFrame]:
+        raise NotImplementedError
+
+    def end(self) -> Iterator[AudioFrame | VideoFrame]:
+        """Give what is held back."""
+        return iter(())
+
+
+class _AudioDecoder(_Decoder):
+    def __init__(self, media: MediaInput, stream: Any) -> None:
+        super().__init__(media, stream)
+        self._blocks = Blocks(media._origin_ns, media._block_ms, media._format, media._start_ns, media._end_ns)
+        exact = media._container.format.name in EXACT and stream.duration and media._end_ns is None
+        self._promised_ns = time_ns(stream.duration, stream.time_base) if exact else 0
+        self._reached_ns = media._start_ns
+
+    def _items_of(self, frame: Any) -> Iterator[AudioFrame]:
+        yield from self._checked(self._blocks.add(frame))
+
+    def end(self) -> Iterator[AudioFrame]:
+        yield from self._checked(self._blocks.end())
+        if not self.over and self._reached_ns < self._promised_ns - SHORT_NS:
+            reached_s, promised_s = self._reached_ns / NS, self._promised_ns / NS
+            self._media._corrupt(CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there"))
+
+    def _checked(self, frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
+        try:
+            for frame in frames:
+                self._reached_ns = frame.end_ns
+                yield frame
+        except CorruptError as error:
+            self._media._corrupt(error)
+        self.over = self._blocks.over
+
+
+class _VideoDecoder(_Decoder):
+    def __init__(self, media: MediaInput, stream: Any) -> None:
+        super().__init__(media, stream)
+        rate = stream.average_rate
+        self._next_ns = media._start_ns
+        self._frame_ns = round(NS / rate) if rate else FRAME_NS
+
+    def _items_of(self, frame: Any) -> Iterator[VideoFrame]:
+        if frame.is_corrupt:
+            self._media._corrupt(CorruptError("a picture is corrupt"))
+            return
+        item = picture_of(frame, self._media._origin_ns, self._next_ns)
+        self._next_ns = item.pts_ns + self._frame_ns
+        end_ns = self._media._end_ns
+        if end_ns is not None and item.pts_ns >= end_ns:
+            self.over = True
+        elif item.pts_ns >= self._media._start_ns:
+            yield item
+
+
+class MediaReader(NodeExecutor):
+    """Decode an audio or video file: a source of its own that emits `AudioFrame` and `VideoFrame` items.
+
+    Whatever FFmpeg reads, in memory that does not depend on its length; see `remotemedia.nodes.reader.read_media`.
+    The file is opened by `initialize`, so one that is not there is told before anything runs.
+
+    Parameters
+    ----------
+    source : path-like or binary file, optional
+        What to read, in place of the param `path`, where the node is made by hand.
+    """
+
+    PARAMS: ClassVar[Mapping[str, str]] = {
+        "path": "the file; a relative path is relative to the working directory (required)",
+        "audio": "decode the audio; true, false, or null for 'if there is any' (default true)",
+        "video": "decode the video; true, false, or null for 'if there is any' (default false)",
+        "start_s": "where to begin, in seconds since the start (default 0)",
+        "duration_s": "how much to give, in seconds (default: all)",
+        "block_ms": "least length of an audio frame but the last, in ms; 0: as the codec cuts them (default 100)",
+        "sample_format": "what samples become: 'float32' or 'int16' (default 'float32')",
+        "on_corrupt": "what cannot be decoded: 'stop' by an error, or 'skip' and count it (default 'stop')",
+    }
+
+    def __init__(self, source: Source | None = None) -> None:
+        self._source = source
+        self._media: MediaInput | None = None
+
+    def initialize(self, context: NodeContext) -> None:
+        """Read the params and open the file."""
+        params = Params(context, self.PARAMS)
+        self._read_from: Source = params.text("path") if self._source is None else self._source
+        self._options: dict[str, Any] = {
+            "audio": _choice_of(params, context, "audio", default=True),
+            "video": _choice_of(params, context, "video", default=False),
+            "start_s": params.number("start_s", 0.0, least=0, most=1e8),
+            "duration_s": params.number("duration_s", 0.0, above=0) or None,
+            "block_ms": params.number("block_ms", BLOCK_MS, least=0, most=1e8),
+            "sample_format": params.choice("sample_format", FORMATS, "float32"),
+            "on_corrupt": params.choice("on_corrupt", POLICIES, "stop"),
+        }
+        self._media = read_media(self._read_from, **self._options)
+
+    @property
+    def corrupt_packets(self) -> int:
+        """How many pieces of the file were passed over."""
+        return 0 if self._media is None else self._media.corrupt_packets
+
+    def produce(self) -> Iterator[AudioFrame | VideoFrame]:
+        """Emit the file's frames; a second run of a session reads it anew."""
+        if self._media is None:
+            self._media = read_media(self._read_from, **self._options)
+        with self._media as media:
+            try:
+                yield from media
+            finally:
+                self._media = None
+
+    def cleanup(self) -> None:
+        """Give the file back."""
+        if self._media is not None:
+            self._media.close()
+
+
+def _choice_of(params: Params, context: NodeContext, name: str, *, default: bool) -> bool | None:
+    """Return a param that may be true, false or, if it is there, null."""
+    if name in context.params and context.params[name] is None:
+        return None
+    value = params.value(name, bool, required=False)
+    return default if value is None else bool(value)
+
+
+def _opened(source: Source) -> tuple[str, Any]:
+    """Return the name and the open container of a source."""
+    if isinstance(source, str | os.PathLike):
+        name = os.fsdecode(os.fspath(source))
+        path = Path(name)
+        if path.is_dir():
+            raise InputError(f"{name}: cannot be read: it is a folder")
+        with suppress(OSError):
+            if path.is_file() and not path.stat().st_size:
+                raise InputError(f"{name}: the file is empty")
+        file: Any = f"file:{name}"  # whatever it looks like, it is no address and no device
+    elif hasattr(source, "read"):
+        name, file = str(getattr(source, "name", "<file>")), source
+    else:
+        raise TypeError(f"media are read from a path or a binary file, not from {bounded_repr(source)}")
+    try:
+        return name, av.open(file, mode="r", metadata_errors="replace")
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {os.strerror(error.errno or 0)}") from error
+    except av.error.FFmpegError as error:
+        raise InputError(f"{name}: not a media file that can be read: {_reason(error)}") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{name}: cannot be read: {bounded_text(error)}") from error
+
+
+def _reason(error: av.error.FFmpegError) -> str:
+    """Return what FFmpeg said, with what it wrote in its log of that."""
+    said = (error.strerror or type(error).__name__).rstrip()
+    log = getattr(error, "log", None)
+    return f"{said} ({log[2].strip()})" if log else said
+
+
+def _earliest(waiting: dict[int, deque[AudioFrame | VideoFrame]]) -> AudioFrame | VideoFrame:
+    index = min((i for i, q in waiting.items() if q), key=lambda i: waiting[i][0].pts_ns)
+    return waiting[index].popleft()
