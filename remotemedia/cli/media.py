@@ -71,7 +71,7 @@ def read_pcm_format(text: str) -> PcmFormat:
     channels = channels or "1"
     if not (_is_count(rate) and _is_count(channels)) or sample_format not in PCM_FORMATS:
         wanted = f"RATE[:CHANNELS[:FORMAT]], such as 16000 or 48000:2:s16le; formats are {', '.join(PCM_FORMATS)}"
-        raise UsageError(f"--pcm {text}: must be {wanted}")
+        raise UsageError(f"--pcm {text if len(text) <= 40 else text[:39] + '…'}: must be {wanted}")
     return PcmFormat(int(rate), int(channels), sample_format)
 
 

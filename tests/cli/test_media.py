@@ -7,37 +7,15 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import av
 import numpy as np
 import pytest
 from helpers import chain_manifest, odd
+from media_files import write_media
 
 from remotemedia.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-RATE_HZ = 16_000
-
-
-def write_media(path: Path, *, audio: bool = True, video: bool = True, seconds: float = 1.0) -> str:
-    """Write a tone, and pictures at 10 frames a second."""
-    with av.open(str(path), "w") as container:
-        if video:
-            pictures: Any = container.add_stream("mpeg4", rate=10)
-            pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
-            for level in range(round(10 * seconds)):
-                frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="rgb24")
-                container.mux(pictures.encode(frame))
-            container.mux(pictures.encode(None))
-        if audio:
-            sound: Any = container.add_stream("aac", rate=RATE_HZ, layout="mono")
-            tone = np.sin(2 * np.pi * 440 * np.arange(round(RATE_HZ * seconds)) / RATE_HZ).astype(np.float32)
-            frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
-            frame.sample_rate = RATE_HZ
-            container.mux(sound.encode(frame))
-            container.mux(sound.encode(None))
-    return str(path)
 
 
 @pytest.fixture
