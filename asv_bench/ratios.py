@@ -29,6 +29,7 @@ import arrays
 import comparators as plain
 import live
 import memory
+import voice
 from cython_node import UPDATES, CannotCompile, compile_source, tick_class
 from scenarios import JOIN, S1, S2, S3, chain, executor, floats, integers, long_chain_text, prepare, sdk_chain_text
 
@@ -272,6 +273,13 @@ def lane_rows() -> list[Row]:
     ]
 
 
+def voice_rows() -> list[Row]:
+    return [
+        Row("SileroVAD over 10 minutes ÷ a loop over its library's call", voice.silero(), 1.1, 1.03),
+        Row("two streams of Resample and SileroVAD, a thread each ÷ one, by the clock", voice.two_streams(), 1.3, 1.1),
+    ]
+
+
 def memory_rows() -> list[Row]:
     items = integers(1_000_000)
     run = executor("cython").execute_with_input
@@ -325,6 +333,7 @@ SECTIONS = (
     time_rows,
     live_rows,
     lane_rows,
+    voice_rows,
     manifest_rows,
     memory_rows,
     import_rows,

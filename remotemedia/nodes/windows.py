@@ -1,23 +1,27 @@
 """Cutting a recording into windows of a fixed length, for the nodes that judge one window at a time.
 
-Called by the voice-activity detectors. A window is an `AudioFrame` with the channels and the sample type that came in:
-a view of the item that it lies in, or, where it lies across the border of two, a copy. What stays true: times are
-counted in samples from the start of the recording or the last gap, windows follow each other without a hole, and their
-samples are read-only.
+Called by the voice-activity detectors. A window has the channels and the sample type that came in: it is a view of the
+item that it lies in, or, where it lies across the border of two, a copy. What stays true: times are counted in samples
+from the start of the recording or the last gap, windows follow each other without a hole, and are read-only.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from remotemedia._core.media import AudioFrame, samples_to_ns
+from remotemedia._core.media import samples_to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from remotemedia._core.media import AudioFrame
+
+Window: TypeAlias = "tuple[NDArray[Any], int]"
+"""Its samples, of shape (channels, n), and the time of the first in ns."""
 
 GAP_NS = 1_000_000
 """What a time stamp may be off, by rounding in files and devices, before it is a gap."""
@@ -32,7 +36,7 @@ class WindowCutter:
     """Cuts items of any length into windows; what is left of one waits for the next.
 
     Used for one stretch of audio without a gap; the owner asks `goes_on` first, and where it does not, takes `rest` and
-    begins another cutter. A window has the metadata of the item that it ends in.
+    begins another cutter.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ class WindowCutter:
         self._emitted_samples = 0
         self._rest: NDArray[Any]  # a window that is filled up to `_held`
         self._held = 0
-        self._metadata: dict[str, Any] = {}
+        self.metadata = frame.metadata  # of the last item
 
     def goes_on(self, frame: AudioFrame) -> bool:
         """Whether an item follows the last one without a gap.
@@ -74,11 +78,13 @@ class WindowCutter:
             )
         return follows(frame.pts_ns, self._expected_ns)
 
-    def cut(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+    def cut(self, frame: AudioFrame) -> Iterator[Window]:
         """Give the windows that are complete with this item."""
-        samples, size = frame.samples, self._size
+        size = self._size
         self._expected_ns = frame.end_ns
-        self._metadata = frame.metadata
+        self.metadata = frame.metadata
+        samples = frame.samples.view()
+        samples.flags.writeable = False  # of the view, and of the windows, which are views of it
         count, at = samples.shape[1], 0
         if self._held:
             at = min(size - self._held, count)
@@ -86,22 +92,26 @@ class WindowCutter:
             self._held += at
             if self._held == size:
                 self._held = 0
-                yield self._window(self._rest)
+                self._rest.flags.writeable = False
+                yield self._rest, self._advance(size)
         while count - at >= size:
-            yield self._window(samples[:, at : at + size])
+            yield samples[:, at : at + size], self._advance(size)
             at += size
         if at < count:
             self._rest = np.empty((self._channels, size), self._type)  # not used again: a window may be kept
             self._held = count - at
             self._rest[:, : self._held] = samples[:, at:]
 
-    def rest(self) -> AudioFrame | None:
+    def rest(self) -> list[Window]:
         """Return what is left as a short window, if anything is."""
         held, self._held = self._held, 0
-        return self._window(self._rest[:, :held]) if held else None
+        if not held:
+            return []
+        self._rest.flags.writeable = False
+        return [(self._rest[:, :held], self._advance(held))]
 
-    def _window(self, samples: NDArray[Any]) -> AudioFrame:
-        samples.flags.writeable = False  # of the view alone
+    def _advance(self, count: int) -> int:
+        """Return the time of the next so many samples."""
         pts_ns = self._start_ns + samples_to_ns(self._emitted_samples, self.sample_rate)
-        self._emitted_samples += samples.shape[1]
-        return AudioFrame(samples, self.sample_rate, pts_ns, self._metadata)
+        self._emitted_samples += count
+        return pts_ns
