@@ -26,8 +26,9 @@ class EnergyVAD(Detector):
 
     As `VoiceActivity`, whose rule and params it has, but on frames of any length, of floats or int16; the mean of
     their channels is judged. It needs no model and no other package, is right in steady noise, and takes all that is
-    louder than the noise floor for voice. Windows come out late, as those of `VoiceActivity` do. A gap in time, or a
-    flush, ends a stretch: the last window may be short, and the noise floor is sought anew.
+    louder than the noise floor for voice. Windows come out late, as those of `VoiceActivity` do. A flush, a gap in
+    time, or another rate, number of channels or sample type ends a stretch: its last window may be short, and the noise
+    floor is sought anew.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {

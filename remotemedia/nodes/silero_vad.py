@@ -31,10 +31,10 @@ class SileroVAD(Detector):
     """Tell voice from noise by Silero's model: windows of 32 ms with `voiced` and `speech_probability`.
 
     A small recurrent network, trained on speech in very many languages; it stays right in noise that defeats detectors
-    of energy. Takes frames of any length at 8 or 16 kHz; the mean of their channels is judged. One
-    model per node, loaded with the first frame and freed at `cleanup`; a gap in time, or a flush, ends a stretch: the
-    last window may be short (it is judged with silence behind it), and the state of the model begins anew. The model
-    runs without the GIL, on one thread.
+    of energy. Takes frames of any length at 8 or 16 kHz; the mean of their channels is judged. One model per node,
+    loaded with the first frame and freed at `cleanup`; it runs without the GIL, on one thread. A flush, a gap in time,
+    or another rate, number of channels or sample type ends a stretch: its last window may be short (it is judged with
+    silence behind it), and the state of the model begins anew.
 
     Its probability falls some windows after the voice ends; `SpeechSegmenter` takes that off the end of a segment.
     """

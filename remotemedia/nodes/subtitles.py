@@ -7,19 +7,16 @@ behind each cue. WebVTT is the W3C's, and begins a file with ``WEBVTT`` and an e
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from collections.abc import Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import TYPE_CHECKING, ClassVar
 
 from remotemedia._core.media import AudioFrame, Text
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
+from remotemedia.nodes.unfinished import UnfinishedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 VTT_HEAD = "WEBVTT\n\n"
 
@@ -81,18 +78,14 @@ class SrtWriter(NodeExecutor):
         "text": "what segments without a text show; {index} is their number, from 1 (default 'speech {index}')",
     }
 
-    _file: TextIO | None
+    _file: UnfinishedFile | None
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         self._file = None
         params = Params(context, self.PARAMS)
-        self._path = Path(params.text("path"))
+        self._path = params.text("path")
         self._text = params.text("text") if context.params.get("text") is not None else "speech {index}"
-        if self._path.is_dir():
-            raise params.error("path", f"is a directory: {self._path}")
-        if not self._path.parent.is_dir():
-            raise params.error("path", f"lies in a directory that is not there: {self._path.parent}")
         self._count = 0
 
     def process(self, item: object) -> None:
@@ -102,16 +95,12 @@ class SrtWriter(NodeExecutor):
         if text is None:
             text = self._text.replace("{index}", str(number))
         cue = format_srt(number, start_s, end_s, text)
-        with self._naming_the_file():
-            self._open().write(cue)
+        self._open().write(cue.encode("utf-8", "replace"))
         self._count = number
 
     def flush(self) -> None:
         """Finish the file."""
-        with self._naming_the_file():
-            file = self._open()
-            file.close()  # writes what is left: a full disk is told here at the latest
-            os.replace(file.name, self._path)
+        self._open().finish()
         self._file = None
         self._count = 0
 
@@ -119,23 +108,12 @@ class SrtWriter(NodeExecutor):
         """Remove what was not finished."""
         file, self._file = self._file, None
         if file is not None:
-            try:
-                file.close()
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+            file.discard()
 
-    def _open(self) -> TextIO:
+    def _open(self) -> UnfinishedFile:
         if self._file is None:
-            path = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}.part")
-            self._file = path.open("x", encoding="utf-8", newline="\n")
+            self._file = UnfinishedFile(self._path)
         return self._file
-
-    @contextmanager
-    def _naming_the_file(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OSError(error.errno, f"cannot be written: {error.strerror or error}", str(self._path)) from error
 
 
 def _times(start_s: float, end_s: float, separator: str) -> str:

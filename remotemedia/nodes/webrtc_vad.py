@@ -35,8 +35,9 @@ class WebRtcVAD(Detector):
     is fast, knows nothing of language, and takes music and loud noise for voice. Takes frames of any length at 8, 16,
     32 or 48 kHz; the mean of their channels is judged, in 16 bits and without what lies below the voice, of which
     rumble and hum are made (the windows themselves are not filtered). It goes on for 60 to 150 ms after the voice:
-    `hangover_ms`, of which `SpeechSegmenter` makes use. A gap in time, or a flush, ends a stretch: the last window may
-    be short (it is judged with silence behind it), and the detector begins anew.
+    `hangover_ms`, of which `SpeechSegmenter` makes use. A flush, a gap in time, or another rate, number of channels or
+    sample type ends a stretch: its last window may be short (it is judged with silence behind it), and the detector
+    begins anew.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {

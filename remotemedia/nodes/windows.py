@@ -35,8 +35,8 @@ def follows(pts_ns: int, end_ns: int) -> bool:
 class WindowCutter:
     """Cuts items of any length into windows; what is left of one waits for the next.
 
-    Used for one stretch of audio without a gap; the owner asks `goes_on` first, and where it does not, takes `rest` and
-    begins another cutter.
+    Used for one stretch of audio, without a gap and of one kind; the owner asks `goes_on` first, and where it does not,
+    takes `rest` and begins another cutter.
 
     Parameters
     ----------
@@ -59,24 +59,9 @@ class WindowCutter:
         self.metadata = frame.metadata  # of the last item
 
     def goes_on(self, frame: AudioFrame) -> bool:
-        """Whether an item follows the last one without a gap.
-
-        Raises
-        ------
-        ValueError
-            Its rate, its channels or the type of its samples is another.
-        """
-        if frame.sample_rate != self.sample_rate:
-            raise ValueError(f"the sample rate changed from {self.sample_rate} to {frame.sample_rate} Hz")
-        if frame.channels != self._channels:
-            raise ValueError(
-                f"the frames changed from {self._channels} to {frame.channels} channels: put ToMono before"
-            )
-        if frame.samples.dtype != self._type:
-            raise ValueError(
-                f"the samples changed from {self._type} to {frame.samples.dtype}: put FormatConvert before"
-            )
-        return follows(frame.pts_ns, self._expected_ns)
+        """Whether an item follows the last one without a gap, and is of the same kind."""
+        kind = frame.sample_rate, frame.channels, frame.samples.dtype
+        return kind == (self.sample_rate, self._channels, self._type) and follows(frame.pts_ns, self._expected_ns)
 
     def cut(self, frame: AudioFrame) -> Iterator[Window]:
         """Give the windows that are complete with this item."""

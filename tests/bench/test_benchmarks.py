@@ -19,6 +19,7 @@ import live
 import memory
 import ratios
 import scenarios
+import voice
 from support import LOOPS
 
 COMPARATORS = {
@@ -154,6 +155,11 @@ def test_lanes_give_what_comprehensions_and_numpy_give():
     assert arrays.batches(rounds=1, count=1000)
     assert arrays.c_function_slope(rounds=1, count=1000)
     assert arrays.audio(rounds=1, samples=480_000)
+
+
+def test_silero_gives_what_its_library_gives_and_two_streams_run():
+    assert voice.silero(rounds=1, minutes=0.05)
+    assert voice.two_streams(rounds=1, seconds=1)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -38,6 +40,12 @@ def found_in(driver: Driver, detector: str, samples: np.ndarray, **params: objec
 def assert_is_the_truth(found: list[tuple[float, float]]) -> None:
     assert len(found) == len(TRUTH), found
     assert np.abs(np.subtract(found, TRUTH)).max() <= TOLERANCE_S, (found, TRUTH)
+
+
+def resampled(samples: np.ndarray, rate_hz: int) -> np.ndarray:
+    """The same sound at another rate, by cutting or padding its spectrum."""
+    count = len(samples) * rate_hz // 16_000
+    return np.fft.irfft(np.fft.rfft(samples)[: count // 2 + 1], count) * (rate_hz / 16_000)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -79,9 +87,7 @@ def test_silero_finds_nothing_in_loud_noise_that_webrtc_takes_for_voice() -> Non
     [("SileroVAD", 8000), ("WebRtcVAD", 8000), ("WebRtcVAD", 48_000), ("EnergyVAD", 8000), ("EnergyVAD", 44_100)],
 )
 def test_other_rates_find_the_same_speech(detector: str, rate_hz: int) -> None:
-    count = len(SPEECH) * rate_hz // 16_000
-    samples = np.fft.irfft(np.fft.rfft(SPEECH)[: count // 2 + 1], count) * (rate_hz / 16_000)
-    frames = [rm.AudioFrame(samples, rate_hz)]
+    frames = [rm.AudioFrame(resampled(SPEECH, rate_hz), rate_hz)]
     found = Driver("cython").results(b.pipeline(detector), frames)
     assert_is_the_truth([(segment["start"], segment["end"]) for segment in found])
 
@@ -96,6 +102,28 @@ def test_clips_are_the_samples_of_their_segments(direct: Driver) -> None:
         assert clip.metadata["start"] == pytest.approx(clip.start_s, abs=1e-3)
         assert clip.metadata["end"] == pytest.approx(clip.end_s, abs=1e-3)
         assert not clip.samples.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["pipeline.yaml", "pipeline-silero.yaml"])
+@pytest.mark.parametrize(("rate_hz", "channels"), [(16_000, 1), (44_100, 2)])
+def test_the_pipelines_find_the_speech_of_any_file(direct: Driver, name: str, rate_hz: int, channels: int) -> None:
+    samples = resampled(SPEECH, rate_hz)
+    frames = [
+        rm.AudioFrame(np.stack([samples[at : at + 1152]] * channels), rate_hz, round(at * 1e9 / rate_hz))
+        for at in range(0, len(samples), 1152)
+    ]
+    segments = direct.results(rm.Manifest.from_file(EXAMPLE / name), frames)
+    assert_is_the_truth([(segment["start"], segment["end"]) for segment in segments])
+
+
+def test_the_pipeline_runs_at_the_command_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", "-m", "remotemedia", "run", EXAMPLE / "pipeline.yaml"]
+    command += ["-i", EXAMPLE / "speech.wav", "-o", tmp_path / "speech.srt"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    cues = (tmp_path / "speech.srt").read_text(encoding="utf-8").strip().split("\n\n")
+    assert [cue.splitlines()[0] for cue in cues] == ["1", "2", "3", "4"]
+    assert cues[1].splitlines()[1] == "00:00:02,680 --> 00:00:04,580"
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
