@@ -40,7 +40,9 @@ LIBRARY_MODULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "segmenter": ("audio", ("SpeechSegmenter",)),
     "silero_vad": ("vad", ("SileroVAD",)),
     "subtitles": ("audio", ("SrtWriter",)),
+    "wav_nodes": ("audio", ("WavReader", "WavWriter")),
     "webrtc_vad": ("media", ("WebRtcVAD",)),
+    "writer": ("media", ("MediaWriter",)),
 }
 """Node types of this package that need more than the core, by module of `remotemedia.nodes`: the extra that they
 need, and their names. A module is imported when one of its types is first needed."""

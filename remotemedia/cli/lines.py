@@ -6,7 +6,6 @@ the one it came from, since a stream gives all outputs of an item before it pull
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -121,22 +120,11 @@ class JsonLines:
 
 
 class Blocks:
-    """The audio blocks of a WAV file. See `Feed`.
-
-    Raises
-    ------
-    ImportError
-        NumPy and soundfile are not there: they are an extra.
-    """
+    """The audio of a WAV file. See `Feed`."""
 
     def __init__(self, path: str) -> None:
-        try:
-            import_module("soundfile")  # read_wav would do so at the first block, when the nodes are up
-            from remotemedia.nodes.wav import read_wav
-        except (ImportError, OSError) as error:  # OSError: the package is there, its shared library is not
-            raise ImportError(
-                f"-i {path}: a WAV file needs NumPy and soundfile ({error}); run: pip install 'remotemedia[audio]'"
-            ) from error
+        from remotemedia.nodes.wav import read_wav
+
         self.index = -1
         self.ended = False
         self.position = 0

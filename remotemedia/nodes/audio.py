@@ -43,7 +43,8 @@ from remotemedia.nodes.samples import (
     with_samples,
 )
 from remotemedia.nodes.voice import Segments, VoiceActivity
-from remotemedia.nodes.wav import read_wav, read_wav_ms
+from remotemedia.nodes.wav import read_wav
+from remotemedia.nodes.wav_nodes import WavReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -346,23 +347,5 @@ class ZeroCrossingRate(NodeExecutor):
         return float(np.count_nonzero(differ) / differ.size) if differ.size else 0.0
 
 
-class WavSource(NodeExecutor):
-    """Read a WAV file: a source of its own that emits `AudioFrame` items.
-
-    See `read_wav` for what can be read, and for what is refused.
-    """
-
-    PARAMS: ClassVar[Mapping[str, str]] = {
-        "path": "the WAV file; a relative path is relative to the working directory (required)",
-        "block_ms": "length of a frame, in ms (default 500)",
-    }
-
-    def initialize(self, context: NodeContext) -> None:
-        """Read the params; the file is opened by `produce`."""
-        params = Params(context, self.PARAMS)
-        self._path = params.text("path")
-        self._block_ms = params.number("block_ms", 500.0, above=0)
-
-    def produce(self) -> Iterator[AudioFrame]:
-        """Emit the file's frames."""
-        yield from read_wav_ms(self._path, self._block_ms)
+class WavSource(WavReader):
+    """Read a WAV file: a source of its own that emits `AudioFrame` items. The same as `WavReader`."""

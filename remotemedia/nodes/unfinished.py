@@ -34,7 +34,7 @@ class UnfinishedFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             number, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".part")
         except OSError as error:
-            raise self._failure(error) from error
+            raise self.failure(error) from error
         self.temporary = Path(name)
         self.file: IO[bytes] = os.fdopen(number, "wb")
 
@@ -44,7 +44,7 @@ class UnfinishedFile:
             self.file.write(data)
         except OSError as error:
             self.discard()
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def finish(self) -> None:
         """Put the file in place."""
@@ -54,7 +54,7 @@ class UnfinishedFile:
             self.temporary.replace(self.path)
         except OSError as error:
             self.discard()
-            raise self._failure(error) from error
+            raise self.failure(error) from error
 
     def discard(self) -> None:
         """Remove it; more than once is as once."""
@@ -63,7 +63,8 @@ class UnfinishedFile:
         with suppress(OSError):
             self.temporary.unlink(missing_ok=True)
 
-    def _failure(self, error: OSError) -> OSError:
+    def failure(self, error: OSError) -> OSError:
+        """Return the error that says of the file's own name what could not be done."""
         return OSError(error.errno, f"cannot be written: {error.strerror or error}", str(self.path))
 
 

@@ -292,12 +292,14 @@ def test_run_ends_quietly_when_its_reader_goes_away(options: str, unbuffered: st
 
 @pytest.mark.parametrize("name", ["", "my talk.wav", 'it\'s a; "talk" & more.wav', "-o.wav"])
 def test_make_run_hands_any_file_name_on(tmp_path: Path, name: str) -> None:
-    """The Makefile with a stand-in for Python that tells its arguments."""
-    stamp, python = tmp_path / "installed", tmp_path / "python"
+    """The Makefile with a stand-in for the program that tells its arguments."""
+    stamp, program = tmp_path / "installed", tmp_path / "remotemedia"
     stamp.touch()
-    python.write_text('#!/bin/sh\nfor argument; do echo "<$argument>"; done\n')
-    python.chmod(0o755)
+    program.write_text('#!/bin/sh\nfor argument; do echo "<$argument>"; done\n')
+    program.chmod(0o755)
     command = ["make", "-s", "run", f"BIN={tmp_path}", f"STAMP={stamp}", "-o", str(stamp)]
-    done = subprocess.run([*command, *([f"WAV={name}"] if name else [])], cwd=ROOT, capture_output=True, check=True)
-    expected = ["<examples/speech/run.py>", *(["<-->", f"<{name}>"] if name else [])]
-    assert done.stdout.decode().splitlines() == expected
+    done = subprocess.run([*command, *([f"FILE={name}"] if name else [])], cwd=ROOT, capture_output=True, check=True)
+    *told, page = done.stdout.decode().splitlines()
+    given = name or "examples/speech/speech.wav"
+    assert told == ["<run>", "<examples/speech/pipeline.yaml>", f"<--input={given}>", "<--report=report.html>"]
+    assert page == f"the page: {ROOT / 'report.html'}"
