@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 AUDIO_MAX_S = 30.0
+UNSURE_NS = 200_000_000
+"""What is cut off the end of a segment at most because the detector was not sure of it."""
 
 
 class SpeechSegmenter(NodeExecutor):
@@ -34,9 +36,9 @@ class SpeechSegmenter(NodeExecutor):
 
     A run of voice begins with a window whose probability reaches the threshold, and goes on while it stays above
     threshold - hysteresis; a run shorter than `attack_ms` is a click. A segment is a run, and those after pauses
-    shorter than `min_silence_ms`. It ends with its last window of at least threshold + hysteresis, less the detector's
-    hangover (`hangover_ms` in the metadata): in noise detectors let go of voice late. A detector without probabilities
-    says 1 where it says `voiced`, else 0.
+    shorter than `min_silence_ms`. As detectors let go of voice late in noise, it does not end with its last run, but
+    with the last window of at least threshold + hysteresis (200 ms before that at most), less the detector's hangover
+    (`hangover_ms` in the metadata). A detector without probabilities says 1 where it says `voiced`, else 0.
 
     By default emits dicts, ``{"start": 0.7, "end": 1.93, "speech_probability": 0.97}``, in s rounded to 1 ms, with
     the means of `speech_probability` and `level_dbfs` over the segment where the windows have them. With ``emit:
@@ -133,7 +135,7 @@ class SpeechSegmenter(NodeExecutor):
         span.hear(window, is_voice, is_sure=probability >= min(threshold + self._hysteresis, (threshold + 1) / 2))
         if not span.in_voice and not span.is_begun:
             self._span = None
-        elif not span.in_voice and span.heard_ns - span.sure_ns >= self._min_silence_ns:
+        elif not span.in_voice and span.heard_ns - span.voice_ns >= self._min_silence_ns:
             self._close(span, span.released_ns)
         elif self._max_speech_ns is not None and span.heard_ns + span.step_ns - span.start_ns > self._max_speech_ns:
             self._cut(span)
@@ -252,21 +254,21 @@ class _Span:
         self.is_part = False  # of one that became too long
         self.in_voice = False
         self.is_in_run = False  # of voice that is long enough
-        self.sure_ns = start_ns  # end of the last window of such a run that was surely voice
+        self.voice_ns = start_ns  # end of the last window of such a run
         self.heard_ns = start_ns  # end of the last window
         self.step_ns = 0  # length of it
-        self.total = _Total()  # up to sure_ns
-        self._attack_ns = attack_ns
-        self._run_ns = start_ns  # of the run at hand: its start, and the end of its last window that was surely voice
-        self._run_sure_ns = start_ns
-        self._run_total = _Total()  # between the two ends
-        self._since = _Total()
+        self.total = _Total()  # up to voice_ns
+        self._sure_ns = start_ns  # end of the last window of such a run that was surely voice
         self._hangover_ns = 0
+        self._attack_ns = attack_ns
+        self._run_ns = start_ns  # start of the run at hand
+        self._run_sure_ns = start_ns
+        self._since = _Total()  # after voice_ns
 
     @property
     def released_ns(self) -> int:
         """When the voice ended: the detector told it late."""
-        return self.sure_ns - self._hangover_ns
+        return max(self._sure_ns, self.voice_ns - UNSURE_NS) - self._hangover_ns
 
     def hear(self, window: AudioFrame, is_voice: bool, *, is_sure: bool) -> None:
         """Take in a window: whether it belongs to a run of voice, and surely does."""
@@ -277,25 +279,23 @@ class _Span:
             self._run_ns = window.pts_ns
             is_sure = True
         self.in_voice = is_voice
-        self.is_in_run = is_voice and self.heard_ns - self._run_ns >= self._attack_ns
         if is_voice and is_sure:
             self._run_sure_ns = self.heard_ns
-            self._hangover_ns = _ns(window.metadata.get("hangover_ms", 0) / 1000)
-            self._run_total.take(self._since)
-            self._since = _Total()
-        if self.is_in_run and self._run_sure_ns > self.sure_ns:
+        self.is_in_run = is_voice and self.heard_ns - self._run_ns >= self._attack_ns
+        if self.is_in_run:
             self.is_begun = True
-            self.sure_ns = self._run_sure_ns
-            self.total.take(self._run_total)
-            self._run_total = _Total()
+            self.voice_ns = self.heard_ns
+            self._sure_ns = self._run_sure_ns
+            self._hangover_ns = _ns(window.metadata.get("hangover_ms", 0) / 1000)
+            self.total.take(self._since)
+            self._since = _Total()
 
     def run(self) -> _Span:
-        """Return the run at hand as a segment of its own, that is not begun yet."""
+        """Return the run at hand, which is not long enough yet, as a segment of its own."""
         run = _Span(self._run_ns, self._attack_ns)
         run.in_voice = True
         run.heard_ns, run.step_ns = self.heard_ns, self.step_ns
-        run._run_sure_ns, run._run_total, run._since = self._run_sure_ns, self._run_total, self._since
-        run._hangover_ns = self._hangover_ns
+        run._run_sure_ns = self._run_sure_ns
         return run
 
     def rest(self) -> _Span:

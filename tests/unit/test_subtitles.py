@@ -53,6 +53,7 @@ class TestCues:
         cues = CUE.findall(whole)
         assert "".join(match[0] for match in CUE.finditer(whole)) == whole
         assert [int(cue[0]) for cue in cues] == list(range(1, len(texts) + 1))
+        assert not any("-->" in cue[9] for cue in cues)
         assert all("-->" not in format_vtt(0, 1, text).split("\n", 1)[1] for text in texts)
 
 
