@@ -95,7 +95,8 @@ class _Cutter:
         self._next = 0  # where the next chunk begins
         self._end = 0  # how many samples came in
         self._covered = 0  # up to where they were in a chunk
-        self._rest: NDArray[Any] = first.samples[:, :0]  # those that are still needed, up to `_end`
+        # what is still needed, up to `_end`: in pieces, so that nothing is copied again with each small frame
+        self._rest: list[NDArray[Any]] = []
         self._metadata: dict[str, Any] = first.metadata
 
     def takes(self, frame: AudioFrame) -> bool:
@@ -104,30 +105,32 @@ class _Cutter:
         return abs(frame.pts_ns - self._start_ns - samples_to_ns(self._end, self._kind[0])) <= GAP_NS
 
     def add(self, frame: AudioFrame) -> Iterator[AudioFrame]:
-        samples, rest = frame.samples, self._rest
+        samples = frame.samples
         begin = self._end  # of the frame, in the recording
         self._end += samples.shape[1]
         self._metadata = frame.metadata
-        if self._next < begin and self._next + self._size <= self._end:
+        if self._next < begin:
+            if self._next + self._size > self._end:
+                self._rest.append(samples.copy())
+                return
             # chunks that begin in what was held: from as much of the frame as the last of them needs
-            joined = np.concatenate((rest, samples[:, : self._size]), axis=1)
-            at = begin - rest.shape[1]
+            joined = np.concatenate((*self._rest, samples[:, : self._size]), axis=1)
+            at = begin - sum(piece.shape[1] for piece in self._rest)
             while self._next < begin and self._next + self._size <= self._end:
                 yield self._chunk(joined[:, self._next - at : self._next - at + self._size])
-        if self._next >= begin:
-            view = samples.view()
-            view.flags.writeable = False
-            while self._next + self._size <= self._end:
-                yield self._chunk(view[:, self._next - begin : self._next - begin + self._size])
-            kept = samples[:, min(max(self._next - begin, 0), samples.shape[1]) :]
-            self._rest = kept.copy()  # a view would keep the whole frame alive
-        else:
-            self._rest = np.concatenate((rest, samples), axis=1)[:, self._next - self._end :]
+            if self._next < begin:  # then the frame is shorter than a chunk, and all of it was joined
+                self._rest = [joined[:, self._next - at :]]
+                return
+        view = samples.view()
+        view.flags.writeable = False
+        while self._next + self._size <= self._end:
+            yield self._chunk(view[:, self._next - begin : self._next - begin + self._size])
+        self._rest = [samples[:, self._next - begin :].copy()]  # a view would keep the whole frame alive
 
     def end(self, how: str) -> Iterator[AudioFrame]:
         if how == "drop" or self._end <= max(self._next, self._covered):
             return
-        left = self._rest
+        left = np.concatenate(self._rest, axis=1)
         if how == "zeros":
             left = np.concatenate((left, np.zeros((left.shape[0], self._size - left.shape[1]), left.dtype)), axis=1)
         yield self._chunk(left)
