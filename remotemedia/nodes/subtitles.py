@@ -64,7 +64,7 @@ def format_vtt(start_s: float, end_s: float, text: str) -> str:
 
 
 class SrtWriter(NodeExecutor):
-    """Write segments to a SubRip file; a sink, it emits nothing.
+    """Write segments to a SubRip file: a sink, which tells at the flush ``{"path": …, "cues": n}``.
 
     Takes what has a start and an end: dicts as those of `SpeechSegmenter` (``start``, ``end``, and ``text`` if there
     is one), and `AudioFrame` and `Text` items with `start` and `end` in their metadata (an `AudioFrame` without them
@@ -98,11 +98,13 @@ class SrtWriter(NodeExecutor):
         self._open().write(cue.encode("utf-8", "replace"))
         self._count = number
 
-    def flush(self) -> None:
+    def flush(self) -> list[dict[str, str | int]]:
         """Finish the file."""
         self._open().finish()
+        told: dict[str, str | int] = {"path": self._path, "cues": self._count}
         self._file = None
         self._count = 0
+        return [told]
 
     def cleanup(self) -> None:
         """Remove what was not finished."""

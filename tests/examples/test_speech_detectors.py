@@ -10,6 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import soundfile
 from support import Driver
 
 import remotemedia as rm
@@ -124,6 +125,17 @@ def test_the_pipeline_runs_at_the_command_line(tmp_path: Path) -> None:
     cues = (tmp_path / "speech.srt").read_text(encoding="utf-8").strip().split("\n\n")
     assert [cue.splitlines()[0] for cue in cues] == ["1", "2", "3", "4"]
     assert cues[1].splitlines()[1] == "00:00:02,680 --> 00:00:04,580"
+
+
+def test_the_clips_are_wav_files(direct: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = direct.results(rm.Manifest.from_file(EXAMPLE / "pipeline-clips.yaml"), b.blocks_of(SPEECH))
+    assert [clip["path"] for clip in told] == [f"clips/{index:03d}.wav" for index in range(4)]
+    for clip, (start, end) in zip(told, TRUTH, strict=True):
+        samples, rate_hz = soundfile.read(clip["path"])
+        assert len(samples) / rate_hz == pytest.approx(end - start + 0.2, abs=0.1)  # and 100 ms on both sides
+        at = round(clip["start"] * rate_hz)
+        assert np.abs(samples - SPEECH[at : at + len(samples)]).max() <= 1 / 32768
 
 
 def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:

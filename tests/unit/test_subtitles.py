@@ -58,9 +58,9 @@ class TestCues:
 
 
 class TestWriter:
-    def test_it_writes_segments_and_emits_nothing(self, direct: Driver, tmp_path: Path) -> None:
+    def test_it_writes_segments_and_tells_of_the_file(self, direct: Driver, tmp_path: Path) -> None:
         path = tmp_path / "talk.srt"
-        assert direct.results(writing(path), SEGMENTS) == []
+        assert direct.results(writing(path), SEGMENTS) == [{"path": str(path), "cues": 2}]
         assert path.read_bytes().decode() == WRITTEN
         assert os.listdir(tmp_path) == ["talk.srt"]
 
