@@ -84,7 +84,8 @@ def read_media(
     ...     print(media.duration_ns / 1e9, list(media))
     8.88 [<AudioFrame 1 x 4096 float32, 16000 Hz, at 1.000 s>]
     """
-    return MediaInput(source, audio, video, start_s, duration_s, block_ms, sample_format, on_corrupt)
+    reading = _Reading(source, audio, video, start_s, duration_s, block_ms, sample_format, on_corrupt)
+    return MediaInput(reading)
 
 
 class MediaInput:
@@ -96,13 +97,47 @@ class MediaInput:
         What messages call the file.
     duration_ns : int or None
         How long it says that it is.
-    position_ns : int
-        The time just after what was given last.
-    corrupt_packets : int
-        How many pieces could not be decoded, under ``on_corrupt="skip"``.
     has_audio, has_video : bool
         What the file has, asked for or not.
     """
+
+    def __init__(self, reading: _Reading) -> None:
+        self._reading = reading
+        self._frames = reading.decode()
+        self.name = reading.name
+        self.duration_ns = reading.duration_ns
+        self.has_audio, self.has_video = reading.has_audio, reading.has_video
+
+    @property
+    def position_ns(self) -> int:
+        """The time just after what was given last."""
+        return self._reading.position_ns
+
+    @property
+    def corrupt_packets(self) -> int:
+        """How many pieces could not be decoded, under ``on_corrupt="skip"``."""
+        return self._reading.corrupt_packets
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> AudioFrame | VideoFrame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; what is not read yet is not given any more."""
+        self._frames.close()
+        self._reading.close()
+
+
+class _Reading:
+    """A file that is being read. It knows nothing of the `MediaInput`, so that one that is dropped is freed at once."""
 
     def __init__(
         self,
@@ -123,38 +158,21 @@ class MediaInput:
         self.position_ns = 0
         self.corrupt_packets = 0
         self._skip = on_corrupt == "skip"
-        self.name, self._container = _opened(source)
+        self.name, self.container = _opened(source)
         try:
             self._choose(audio, video)
         except BaseException:
-            self._container.close()
+            self.container.close()
             raise
-        start = self._container.start_time
-        self._origin_ns = 0 if start is None else start * 1000  # of microseconds
-        self._start_ns = round(start_s * NS)
-        self._end_ns = None if duration_s is None or duration_s > 1e9 else self._start_ns + round(duration_s * NS)
-        self._block_ms, self._format = block_ms, sample_format
-        self._frames = self._decode()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> AudioFrame | VideoFrame:
-        return next(self._frames)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.start_ns = round(start_s * NS)
+        self.end_ns = None if duration_s is None or duration_s > 1e9 else self.start_ns + round(duration_s * NS)
+        self.block_ms, self.sample_format = block_ms, sample_format
 
     def close(self) -> None:
-        """Give the file back; what is not read yet is not given any more."""
-        self._frames.close()
-        self._container.close()
+        self.container.close()
 
     def _choose(self, audio: bool | None, video: bool | None) -> None:
-        streams = self._container.streams
+        streams = self.container.streams
         sounds = [s for s in streams.audio if s.codec_context is not None and s.rate]
         films = [s for s in streams.video if not s.disposition & av.stream.Disposition.attached_pic]
         self.has_audio, self.has_video = bool(sounds), bool(films)
@@ -174,14 +192,16 @@ class MediaInput:
             if stream.type == "video":
                 stream.thread_type = "AUTO"
         lengths = [time_ns(s.duration, s.time_base) for s in chosen if s.duration]
-        whole = self._container.duration
+        whole = self.container.duration
+        begins = [time_ns(s.start_time, s.time_base) for s in (*sounds, *films) if s.start_time is not None]
+        self.origin_ns = min(begins, default=0)
         self.duration_ns: int | None = max(lengths) if lengths else None if whole is None else whole * 1000
 
-    def _decode(self) -> Generator[AudioFrame | VideoFrame, None, None]:
+    def decode(self) -> Generator[AudioFrame | VideoFrame, None, None]:
         try:
-            if self._start_ns:
+            if self.start_ns:
                 # of the container's own clock, in microseconds; at or before it, from where decoding can begin
-                self._container.seek((self._start_ns + self._origin_ns) // 1000, backward=True, any_frame=False)
+                self.container.seek((self.start_ns + self.origin_ns) // 1000, backward=True, any_frame=False)
             merged = self._stream(self._streams[0]) if len(self._streams) == 1 else self._merged()
             for item in merged:
                 end_ns = item.end_ns if isinstance(item, AudioFrame) else item.pts_ns
@@ -194,12 +214,12 @@ class MediaInput:
         except (OSError, ValueError) as error:  # of a file object that was closed or cannot seek
             raise InputError(f"{self.name}: {self._when()}: cannot be read: {bounded_text(error)}") from error
         finally:
-            self._container.close()
+            self.container.close()
 
     def _stream(self, stream: Any) -> Iterator[AudioFrame | VideoFrame]:
         """Give the frames of the one stream that was asked for."""
         decoder = self._decoder(stream)
-        for packet in self._container.demux(stream):
+        for packet in self.container.demux(stream):
             yield from decoder.frames_of(packet)
             if decoder.over:
                 return
@@ -209,7 +229,7 @@ class MediaInput:
         """Give the frames of two streams in order of time."""
         decoders = {stream.index: self._decoder(stream) for stream in self._streams}
         waiting: dict[int, deque[AudioFrame | VideoFrame]] = {index: deque() for index in decoders}
-        for packet in self._container.demux(self._streams):
+        for packet in self.container.demux(self._streams):
             index = packet.stream_index
             waiting[index].extend(decoders[index].frames_of(packet))
             while all(q or decoders[i].over for i, q in waiting.items()) or len(waiting[index]) > MOST_WAITING:
@@ -226,7 +246,7 @@ class MediaInput:
     def _decoder(self, stream: Any) -> _Decoder:
         return _AudioDecoder(self, stream) if stream.type == "audio" else _VideoDecoder(self, stream)
 
-    def _corrupt(self, error: Exception) -> None:
+    def corrupt(self, error: Exception) -> None:
         """Count a piece that cannot be decoded, or end the reading."""
         if not self._skip:
             reason = _reason(error) if isinstance(error, av.error.FFmpegError) else str(error)
@@ -244,8 +264,8 @@ class _Decoder:
 
     over = False  # the end that was asked for is reached
 
-    def __init__(self, media: MediaInput, stream: Any) -> None:
-        self._media, self._stream = media, stream
+    def __init__(self, reading: _Reading, stream: Any) -> None:
+        self._reading, self._stream = reading, stream
 
     def frames_of(self, packet: Any) -> Iterator[AudioFrame | VideoFrame]:
         """Give what is complete with a packet."""
@@ -258,7 +278,7 @@ class _Decoder:
         except (av.error.FFmpegError, CorruptError) as error:
             if isinstance(error, OSError):
                 raise
-            self._media._corrupt(error)
+            self._reading.corrupt(error)
             return
         for frame in decoded:
             yield from self._items_of(frame)
@@ -272,12 +292,14 @@ class _Decoder:
 
 
 class _AudioDecoder(_Decoder):
-    def __init__(self, media: MediaInput, stream: Any) -> None:
-        super().__init__(media, stream)
-        self._blocks = Blocks(media._origin_ns, media._block_ms, media._format, media._start_ns, media._end_ns)
-        exact = media._container.format.name in EXACT and stream.duration and media._end_ns is None
+    def __init__(self, reading: _Reading, stream: Any) -> None:
+        super().__init__(reading, stream)
+        self._blocks = Blocks(
+            reading.origin_ns, reading.block_ms, reading.sample_format, reading.start_ns, reading.end_ns
+        )
+        exact = reading.container.format.name in EXACT and stream.duration and reading.end_ns is None
         self._promised_ns = time_ns(stream.duration, stream.time_base) if exact else 0
-        self._reached_ns = media._start_ns
+        self._reached_ns = reading.start_ns
 
     def _items_of(self, frame: Any) -> Iterator[AudioFrame]:
         yield from self._checked(self._blocks.add(frame))
@@ -286,7 +308,7 @@ class _AudioDecoder(_Decoder):
         yield from self._checked(self._blocks.end())
         if not self.over and self._reached_ns < self._promised_ns - SHORT_NS:
             reached_s, promised_s = self._reached_ns / NS, self._promised_ns / NS
-            self._media._corrupt(CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there"))
+            self._reading.corrupt(CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there"))
 
     def _checked(self, frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
         try:
@@ -294,27 +316,27 @@ class _AudioDecoder(_Decoder):
                 self._reached_ns = frame.end_ns
                 yield frame
         except CorruptError as error:
-            self._media._corrupt(error)
+            self._reading.corrupt(error)
         self.over = self._blocks.over
 
 
 class _VideoDecoder(_Decoder):
-    def __init__(self, media: MediaInput, stream: Any) -> None:
-        super().__init__(media, stream)
+    def __init__(self, reading: _Reading, stream: Any) -> None:
+        super().__init__(reading, stream)
         rate = stream.average_rate
-        self._next_ns = media._start_ns
+        self._next_ns = reading.start_ns
         self._frame_ns = round(NS / rate) if rate else FRAME_NS
 
     def _items_of(self, frame: Any) -> Iterator[VideoFrame]:
         if frame.is_corrupt:
-            self._media._corrupt(CorruptError("a picture is corrupt"))
+            self._reading.corrupt(CorruptError("a picture is corrupt"))
             return
-        item = picture_of(frame, self._media._origin_ns, self._next_ns)
+        item = picture_of(frame, self._reading.origin_ns, self._next_ns)
         self._next_ns = item.pts_ns + self._frame_ns
-        end_ns = self._media._end_ns
+        end_ns = self._reading.end_ns
         if end_ns is not None and item.pts_ns >= end_ns:
             self.over = True
-        elif item.pts_ns >= self._media._start_ns:
+        elif item.pts_ns >= self._reading.start_ns:
             yield item
 
 
@@ -341,9 +363,11 @@ class MediaReader(NodeExecutor):
         "on_corrupt": "what cannot be decoded: 'stop' by an error, or 'skip' and count it (default 'stop')",
     }
 
+    _media: MediaInput | None
+
     def __init__(self, source: Source | None = None) -> None:
         self._source = source
-        self._media: MediaInput | None = None
+        self._reading: _Reading | None = None
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params and open the file."""
