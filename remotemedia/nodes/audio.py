@@ -36,6 +36,7 @@ from remotemedia.nodes.samples import (
     Item,
     Samples,
     dbfs,
+    int16_of,
     mean_square_of,
     mono_of,
     refuse_nan,
@@ -64,7 +65,7 @@ __all__ = [
     "read_wav",
 ]
 
-LEAST, MOST = -INT16_SCALE, INT16_SCALE - 1
+MOST = INT16_SCALE - 1
 MOST_FACTOR = float(np.finfo(np.float32).max)
 LEVEL_TYPES = TYPES | {np.dtype(np.float16)}
 
@@ -220,9 +221,7 @@ class Gain(NodeExecutor):
         factor = self._factors[samples.dtype]
         louder = np.multiply(samples, factor, dtype=factor.dtype)
         if samples.dtype == INT16:
-            np.rint(louder, out=louder)
-            np.minimum(np.maximum(louder, LEAST, out=louder), MOST, out=louder)
-            louder = louder.astype(INT16)
+            louder = int16_of(louder)
         return with_samples(item, louder)
 
 

@@ -104,6 +104,13 @@ def dbfs(mean_square: float, floor_dbfs: float = SILENCE_DBFS) -> float:
     return max(10 * math.log10(2 * mean_square), floor_dbfs) if mean_square > 0 else floor_dbfs
 
 
+def int16_of(scaled: Samples) -> Samples:
+    """Return floats at the scale of int16 as such, rounded half to even and saturated; what they were in is used up."""
+    np.rint(scaled, out=scaled)
+    np.minimum(np.maximum(scaled, -INT16_SCALE, out=scaled), INT16_SCALE - 1, out=scaled)
+    return scaled.astype(INT16)
+
+
 def refuse_nan(samples: Samples) -> None:
     """Raise ValueError if a sample is NaN; infinity is none."""
     if samples.size and samples.dtype != INT16 and math.isnan(samples.min()):  # one pass, and no array of bools
