@@ -102,6 +102,16 @@ def test_columns_do_not_depend_on_the_cut(count, n_fft, hop, cuts, channels, dty
         assert not one["log_mel"].flags.writeable
 
 
+def test_a_long_frame_gives_what_short_ones_give():
+    samples = noise(1, 60_000)
+    long, short = (
+        given_by(made(LogMelSpectrogram), cut(samples, RATE_HZ, cuts)) for cuts in ([], range(0, 60_000, 999))
+    )
+    assert [one["pts_ns"] for one in long] == [10_000_000 * k for k in range(373)]
+    assert [one["pts_ns"] for one in short] == [one["pts_ns"] for one in long]
+    np.testing.assert_allclose([one["log_mel"] for one in long], [one["log_mel"] for one in short], atol=1e-3)
+
+
 def test_silence_is_the_floor():
     quiet = rm.AudioFrame(np.zeros(400, np.int16), RATE_HZ)
     assert set(given_by(made(LogMelSpectrogram), [quiet])[0]["log_mel"].tolist()) == {-100.0}

@@ -153,6 +153,11 @@ class TestClipping:
         floats = frame.replace(samples=frame.samples / np.float32(32768))
         assert len(all_of(made(ClippingDetector), [floats])) == count
 
+    @pytest.mark.parametrize("dtype", TYPES)
+    def test_a_threshold_of_full_scale(self, dtype):
+        frame = rm.AudioFrame(array_of([[1.0, -1.0, 1.0, 0.9999, 1.0, 1.0, 0.0]], dtype), RATE_HZ)
+        assert [clip["count"] for clip in all_of(made(ClippingDetector, threshold=1, min_run=1), [frame])] == [3, 2]
+
     def test_infinity_clips_and_nan_is_refused(self):
         assert len(all_of(made(ClippingDetector), [rm.AudioFrame(np.array([np.inf, -np.inf, 5]), RATE_HZ)])) == 1
         with pytest.raises(ValueError, match="NaN"):
