@@ -130,9 +130,11 @@ class SpeechSegmenter(NodeExecutor):
             if probability < threshold:
                 return
             self._span = span = _Span(window.pts_ns, self._attack_ns)
-        is_voice = probability >= (threshold - self._hysteresis if span.in_voice else threshold)
-        # halfway to 1 at most, so that a high threshold can be exceeded
-        span.hear(window, is_voice, is_sure=probability >= min(threshold + self._hysteresis, (threshold + 1) / 2))
+        # halfway to 0 and 1 at most, so that there is something below the lower and above the upper one
+        lower = max(threshold - self._hysteresis, threshold / 2)
+        upper = min(threshold + self._hysteresis, (threshold + 1) / 2)
+        is_voice = probability >= (lower if span.in_voice else threshold)
+        span.hear(window, is_voice, is_sure=probability >= upper)
         if not span.in_voice and not span.is_begun:
             self._span = None
         elif not span.in_voice and span.heard_ns - span.voice_ns >= self._min_silence_ns:

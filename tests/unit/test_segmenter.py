@@ -130,6 +130,10 @@ class TestProbabilities:
         assert times(found_by(made(threshold=0.92), windows_of(scores))) == [(50, 350)]
         assert found_by(made(threshold=0.97), windows_of(scores)) == []
 
+    def test_speech_ends_with_a_low_threshold_too(self) -> None:
+        scores = [0.0] * 5 + [0.9] * 30 + [0.04] * 30
+        assert times(found_by(made(threshold=0.1), windows_of(scores))) == [(50, 350)]
+
     def test_the_threshold_is_the_detectors_unless_it_is_given(self) -> None:
         windows = windows_of([0.0] * 5 + [0.68] * 30 + [0.0] * 30, speech_threshold=0.7)
         assert found_by(made(), windows) == []
