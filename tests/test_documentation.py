@@ -33,7 +33,15 @@ def test_there_are_doctests():
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/writing-nodes.md", "docs/arrays.md", "docs/live.md", "docs/metrics.md", "docs/speech.md"],
+    [
+        "README.md",
+        "docs/writing-nodes.md",
+        "docs/arrays.md",
+        "docs/audio.md",
+        "docs/live.md",
+        "docs/metrics.md",
+        "docs/speech.md",
+    ],
 )
 def test_python_blocks_run(page, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
