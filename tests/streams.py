@@ -42,11 +42,11 @@ def cut(samples: NDArray[Any], rate: int, cuts: Iterable[int], start_ns: int = 0
 
 
 def given_by(node: Any, frames: Iterable[Any]) -> list[Any]:
-    """All that a node gives for items one by one, without the flush."""
+    """All that a node gives for items one by one, without the flush; a list is many."""
     found: list[Any] = []
     for frame in frames:
         out = node.process(frame)
-        found += out if isgenerator(out) else [] if out is None else [out]
+        found += out if isgenerator(out) or type(out) is list else [] if out is None else [out]
     return found
 
 

@@ -21,12 +21,13 @@ follows it is a new one, with a new clock.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from remotemedia._core.media import AudioFrame, samples_to_ns
+from remotemedia._core.media import AudioFrame
 from remotemedia._core.node import NodeContext, NodeExecutor
+from remotemedia.nodes.chunker import Cutter
 from remotemedia.nodes.params import Params
 from remotemedia.nodes.samples import (
     INT16,
@@ -89,48 +90,31 @@ class Frames(NodeExecutor):
         "rate_hz": "sample rate of the input, in Hz; needed for bare arrays (default: what the frames say)",
     }
 
-    _rate_hz: int | None  # of the recording at hand; None before its first item
-    _rest: Samples
-    _metadata: dict[str, Any]
+    _cutter: Cutter | None  # of the recording at hand; None before its first item
 
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
         self._frame_ms = params.number("frame_ms", 30.0, above=0)
         self._given_rate_hz = params.whole("rate_hz")
-        self._reset()
+        self._cutter = None
 
     def process(self, item: AudioFrame | Samples) -> Iterator[AudioFrame]:
         """Emit the frames that are complete with this item."""
         frame = self._frame_of(item)
-        if self._rate_hz is None:
-            self._begin(frame)
-        if frame.sample_rate != self._rate_hz:
-            raise ValueError(f"the sample rate changed from {self._rate_hz} to {frame.sample_rate} Hz")
-        self._metadata = frame.metadata
-        mono = mono_of(frame.samples.T)
-        samples = np.concatenate((self._rest, mono)) if len(self._rest) else mono
-        whole = len(samples) - len(samples) % self._size
-        self._rest = samples[whole:].copy()  # a view would keep the item alive, and change if it is reused
-        for at in range(0, whole, self._size):
-            yield self._frame(samples[at : at + self._size], frame.sample_rate)
+        if frame.channels > 1:
+            frame = frame.replace(samples=mono_of(frame.samples.T))
+        if self._cutter is None:
+            size = max(1, round(frame.sample_rate * self._frame_ms / 1000))
+            self._cutter = Cutter(frame, size, size)
+        elif frame.sample_rate != self._cutter.sample_rate:
+            raise ValueError(f"the sample rate changed from {self._cutter.sample_rate} to {frame.sample_rate} Hz")
+        yield from self._cutter.add(frame)
 
     def flush(self) -> list[AudioFrame]:
         """Return the short last frame, if samples are left."""
-        left = [self._frame(self._rest, self._rate_hz)] if self._rate_hz and len(self._rest) else []
-        self._reset()
-        return left
-
-    def _reset(self) -> None:
-        self._rate_hz = None
-        self._rest = np.empty(0, np.float32)
-        self._emitted_samples = 0
-        self._metadata = {}
-
-    def _begin(self, frame: AudioFrame) -> None:
-        self._rate_hz = frame.sample_rate
-        self._start_ns = frame.pts_ns
-        self._size = max(1, round(frame.sample_rate * self._frame_ms / 1000))
+        cutter, self._cutter = self._cutter, None
+        return [] if cutter is None else cutter.end("keep")
 
     def _frame_of(self, item: object) -> AudioFrame:
         frame = item
@@ -151,13 +135,6 @@ class Frames(NodeExecutor):
         if not np.isfinite(frame.samples).all():
             raise ValueError("samples must be finite numbers, got NaN or infinity")
         return frame
-
-    def _frame(self, samples: Samples, sample_rate: int) -> AudioFrame:
-        view = samples[None]
-        view.flags.writeable = False
-        pts_ns = self._start_ns + samples_to_ns(self._emitted_samples, sample_rate)
-        self._emitted_samples += len(samples)
-        return AudioFrame(view, sample_rate, pts_ns, self._metadata)
 
 
 class FormatConvert(NodeExecutor):

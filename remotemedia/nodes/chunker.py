@@ -12,7 +12,7 @@ from remotemedia.nodes.params import Params
 from remotemedia.nodes.samples import frame_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -41,6 +41,8 @@ class Chunker(NodeExecutor):
         "end": "what is left at the end: 'keep' gives it short, 'zeros' fills it up, 'drop' (default 'keep')",
     }
 
+    emits = "many"  # a list, as the chunks of a frame are views of it; a generator costs more than to cut
+
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
@@ -54,26 +56,24 @@ class Chunker(NodeExecutor):
         self._chunk_ms = params.number("chunk_ms", 1.0, above=0, most=1e9)
         self._hop_ms = params.number("hop_ms", self._chunk_ms, above=0, most=1e9)
         self._end = params.choice("end", ENDS, "keep")
-        self._cutter: _Cutter | None = None
+        self._cutter: Cutter | None = None
 
-    def process(self, item: AudioFrame) -> Iterator[AudioFrame]:
-        """Emit the chunks that are complete with this frame."""
+    def process(self, item: AudioFrame) -> list[AudioFrame]:
+        """Return the chunks that are complete with this frame."""
         frame = frame_of(item, "Chunker")
-        cutter = self._cutter
+        cutter, left = self._cutter, []
         if cutter is None or not cutter.takes(frame):
-            if cutter is not None:
-                self._cutter = None
-                yield from cutter.end(self._end)
+            left = self.flush()
             if not frame.sample_count:
-                return
+                return left
             size, hop = self._lengths(frame.sample_rate)
-            cutter = self._cutter = _Cutter(frame, size, hop)
-        yield from cutter.add(frame)
+            cutter = self._cutter = Cutter(frame, size, hop)
+        return left + cutter.add(frame)
 
     def flush(self) -> list[AudioFrame]:
         """Return what is left."""
         cutter, self._cutter = self._cutter, None
-        return [] if cutter is None else list(cutter.end(self._end))
+        return [] if cutter is None else cutter.end(self._end)
 
     def cleanup(self) -> None:
         """Let go of what is held."""
@@ -85,12 +85,24 @@ class Chunker(NodeExecutor):
         return max(1, round(rate * self._chunk_ms / 1000)), max(1, round(rate * self._hop_ms / 1000))
 
 
-class _Cutter:
-    """One recording on its way through; positions count its samples."""
+class Cutter:
+    """Cuts one recording, frame by frame; for `Chunker` and `Frames`.
+
+    A chunk is a view of the frame that it lies in, or, where it spans several, put together. Positions count samples of
+    the recording.
+
+    Parameters
+    ----------
+    first : AudioFrame
+        Its first frame, not cut yet: it gives rate, channels, sample type and the time of the first sample.
+    size, hop : int
+        Length of a chunk, and from the start of one to that of the next, in samples.
+    """
 
     def __init__(self, first: AudioFrame, size: int, hop: int) -> None:
+        self.sample_rate = first.sample_rate
         self._kind = first.sample_rate, first.samples.dtype, first.channels
-        self._start_ns = first.pts_ns
+        self._start_ns = self._expected_ns = first.pts_ns
         self._size, self._hop = size, hop
         self._next = 0  # where the next chunk begins
         self._end = 0  # how many samples came in
@@ -100,45 +112,57 @@ class _Cutter:
         self._metadata: dict[str, Any] = first.metadata
 
     def takes(self, frame: AudioFrame) -> bool:
-        if (frame.sample_rate, frame.samples.dtype, frame.channels) != self._kind:
-            return False
-        return abs(frame.pts_ns - self._start_ns - samples_to_ns(self._end, self._kind[0])) <= GAP_NS
+        """Whether a frame goes on where the one before it ended."""
+        samples = frame.samples
+        kind = frame.sample_rate, samples.dtype, samples.shape[0]
+        return kind == self._kind and -GAP_NS <= frame.pts_ns - self._expected_ns <= GAP_NS
 
-    def add(self, frame: AudioFrame) -> Iterator[AudioFrame]:
+    def add(self, frame: AudioFrame) -> list[AudioFrame]:
+        """Return the chunks that are complete with a frame."""
         samples = frame.samples
         begin = self._end  # of the frame, in the recording
         self._end += samples.shape[1]
+        self._expected_ns = self._start_ns + samples_to_ns(self._end, self.sample_rate)
         self._metadata = frame.metadata
+        chunks: list[AudioFrame] = []
         if self._next < begin:
             if self._next + self._size > self._end:
                 self._rest.append(samples.copy())
-                return
+                return chunks
             # chunks that begin in what was held: from as much of the frame as the last of them needs
-            joined = np.concatenate((*self._rest, samples[:, : self._size]), axis=1)
+            last = min((begin - 1 - self._next) // self._hop, (self._end - self._size - self._next) // self._hop)
+            most = self._next + last * self._hop + self._size - begin
+            joined = np.concatenate((*self._rest, samples[:, : max(most, 0)]), axis=1)
             at = begin - sum(piece.shape[1] for piece in self._rest)
-            while self._next < begin and self._next + self._size <= self._end:
-                yield self._chunk(joined[:, self._next - at : self._next - at + self._size])
-            if self._next < begin:  # then the frame is shorter than a chunk, and all of it was joined
-                self._rest = [joined[:, self._next - at :]]
-                return
-        view = samples.view()
-        view.flags.writeable = False
-        while self._next + self._size <= self._end:
-            yield self._chunk(view[:, self._next - begin : self._next - begin + self._size])
+            self._cut(joined, at, begin, chunks)
+            if self._next < begin:  # then the frame ends before the next chunk does
+                self._rest = [joined[:, self._next - at :], samples[:, max(most, 0) :].copy()]
+                return chunks
+        self._cut(samples, begin, self._end, chunks)
         self._rest = [samples[:, self._next - begin :].copy()]  # a view would keep the whole frame alive
+        return chunks
 
-    def end(self, how: str) -> Iterator[AudioFrame]:
+    def end(self, how: str) -> list[AudioFrame]:
+        """Return what is left, if it holds samples that were in no chunk."""
         if how == "drop" or self._end <= max(self._next, self._covered):
-            return
+            return []
         left = np.concatenate(self._rest, axis=1)
         if how == "zeros":
             left = np.concatenate((left, np.zeros((left.shape[0], self._size - left.shape[1]), left.dtype)), axis=1)
-        yield self._chunk(left)
+        left.flags.writeable = False
+        pts_ns = self._start_ns + samples_to_ns(self._next, self.sample_rate)
+        return [AudioFrame(left, self.sample_rate, pts_ns, self._metadata)]
 
-    def _chunk(self, samples: NDArray[Any]) -> AudioFrame:
-        rate = self._kind[0]
-        pts_ns = self._start_ns + samples_to_ns(self._next, rate)
-        self._covered = self._next + self._size
-        self._next += self._hop
-        samples.flags.writeable = False
-        return AudioFrame(samples, rate, pts_ns, self._metadata)
+    def _cut(self, samples: NDArray[Any], begin: int, border: int, chunks: list[AudioFrame]) -> None:
+        """Add the chunks that begin before `border`; `begin` is where the samples do."""
+        size, hop, rate, start_ns, metadata = self._size, self._hop, self.sample_rate, self._start_ns, self._metadata
+        view = samples.view()
+        view.flags.writeable = False  # of the view, and of the chunks, which are views of it
+        position, last = self._next, self._end - size
+        while position <= last and position < border:
+            chunk = view[:, position - begin : position - begin + size]
+            chunks.append(AudioFrame(chunk, rate, start_ns + samples_to_ns(position, rate), metadata))
+            position += hop
+        if position != self._next:
+            self._covered = position - hop + size
+            self._next = position

@@ -6,7 +6,7 @@ works the interpreter's lock is not held.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import soxr
@@ -14,10 +14,12 @@ import soxr
 from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import frame_of
+from remotemedia.nodes.samples import INT16, frame_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
 
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
 GAP_NS = 1_000_000
@@ -44,6 +46,7 @@ class Resample(NodeExecutor):
         "quality": "'QQ', 'LQ', 'MQ', 'HQ' or 'VHQ', from quick to very high (default 'HQ')",
     }
 
+    emits = "many"  # a list, as a generator costs more than all else here
     _rate: int
 
     def initialize(self, context: NodeContext) -> None:
@@ -60,29 +63,25 @@ class Resample(NodeExecutor):
         self._quality = params.choice("quality", QUALITIES, "HQ")
         self._stream: _Stream | None = None
 
-    def process(self, item: AudioFrame) -> Iterator[AudioFrame]:
-        """Emit what is ready with this frame."""
+    def process(self, item: AudioFrame) -> list[AudioFrame]:
+        """Return what is ready with this frame, behind the tail of another recording if that ended with it."""
         frame = frame_of(item, "Resample")
-        stream = self._stream
+        stream, tail = self._stream, []
         if stream is not None and not stream.takes(frame):
-            self._stream = None
-            yield from stream.end()
-            stream = None
+            tail, stream = self.flush(), None
         if frame.sample_rate == self._rate:
-            yield frame
-            return
+            return [*tail, frame]
         if not frame.sample_count:
-            return
+            return tail
+        refuse_infinite(frame)
         if stream is None:
             stream = self._stream = _Stream(frame, self._rate, self._quality)
-        made = stream.add(frame)
-        if made is not None:
-            yield made
+        return tail + stream.add(frame)
 
     def flush(self) -> list[AudioFrame]:
         """Return the tail."""
         stream, self._stream = self._stream, None
-        return [] if stream is None else list(stream.end())
+        return [] if stream is None else stream.end()
 
     def cleanup(self) -> None:
         """Let go of the resampler."""
@@ -99,36 +98,39 @@ class _Stream:
             first.sample_rate, rate, first.channels, dtype=first.samples.dtype.name, quality=quality
         )
         self._start_ns = first.pts_ns
-        self._taken = self._given = 0
-        self._last = first
+        self._given = 0
+        self._taken = 0
+        self._expected_ns = first.pts_ns
+        self._metadata = first.metadata
 
     def takes(self, frame: AudioFrame) -> bool:
         """Whether a frame goes on where the one before it ended."""
-        if (frame.sample_rate, frame.samples.dtype, frame.channels) != self._kind:
-            return False
-        expected_ns = self._start_ns + samples_to_ns(self._taken, self._kind[0])
-        return abs(frame.pts_ns - expected_ns) <= GAP_NS
-
-    def add(self, frame: AudioFrame) -> AudioFrame | None:
         samples = frame.samples
-        # not by the sum: that of finite numbers may overflow, with a warning
-        if self._kind[1].kind == "f" and not (np.isfinite(samples.min()) and np.isfinite(samples.max())):
-            raise ValueError("samples must be finite numbers, got NaN or infinity: the filter would spread it")
+        kind = frame.sample_rate, samples.dtype, samples.shape[0]
+        return kind == self._kind and -GAP_NS <= frame.pts_ns - self._expected_ns <= GAP_NS
+
+    def add(self, frame: AudioFrame) -> list[AudioFrame]:
+        samples = frame.samples
         self._taken += samples.shape[1]
-        self._last = frame
-        return self._frame(self._resampler.resample_chunk(samples.T))
+        self._expected_ns = self._start_ns + samples_to_ns(self._taken, self._kind[0])
+        self._metadata = frame.metadata
+        return self._frames(self._resampler.resample_chunk(samples.T))
 
-    def end(self) -> Iterator[AudioFrame]:
+    def end(self) -> list[AudioFrame]:
         samples = np.empty((0, self._kind[2]), self._kind[1])
-        made = self._frame(self._resampler.resample_chunk(samples, last=True))
-        if made is not None:
-            yield made
+        return self._frames(self._resampler.resample_chunk(samples, last=True))
 
-    def _frame(self, samples: np.ndarray) -> AudioFrame | None:
+    def _frames(self, samples: NDArray[Any]) -> list[AudioFrame]:
         count = len(samples)
         if not count:
-            return None
+            return []
         pts_ns = self._start_ns + samples_to_ns(self._given, self._rate)
         self._given += count
         samples.flags.writeable = False
-        return AudioFrame(samples.T, self._rate, pts_ns, self._last.metadata)
+        return [AudioFrame(samples.T, self._rate, pts_ns, self._metadata)]
+
+
+def refuse_infinite(frame: AudioFrame) -> None:
+    """Raise ValueError for NaN and infinity: the filter would spread them, and never be rid of them."""
+    if frame.samples.dtype != INT16 and not np.isfinite(frame.samples).all():
+        raise ValueError("samples must be finite numbers, got NaN or infinity: the filter would spread it")
