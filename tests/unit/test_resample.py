@@ -181,7 +181,7 @@ def test_empty_frames_change_nothing(direct: Driver):
 
 def test_others_run_while_it_works():
     """What another thread does meanwhile: with the interpreter's lock held it would get no turn."""
-    resample, samples = made(Resample, sample_rate=44_101, quality="VHQ"), noise(8, 480_000)
+    resample, samples = made(Resample, sample_rate=44_101, quality="VHQ"), noise(8, 1_500_000)
     turns: list[float] = []
     stop = threading.Event()
 
@@ -196,5 +196,4 @@ def test_others_run_while_it_works():
     end = time.perf_counter()
     stop.set()
     thread.join()
-    assert end - begin > 0.05
     assert sum(begin < at < end for at in turns) > 5
