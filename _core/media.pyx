@@ -74,6 +74,13 @@ cdef object changed(object kept, object changes, str field):
     return changes.pop(field) if field in changes else kept
 
 
+cdef int refuse_again(dict metadata) except -1:
+    """An item that is made stays as it is, also if its `__init__` is called once more."""
+    if metadata is not None:
+        raise TypeError("media items do not change: make another, by replace()")
+    return 0
+
+
 cdef int refuse_rest(object changes, str kind) except -1:
     if changes:
         raise TypeError(f"{kind} has no field {next(iter(changes))!r}")
@@ -118,6 +125,7 @@ cdef class AudioFrame:
 
     def __init__(self, object samples, object sample_rate, object pts_ns=0, object metadata=None):
         cdef object shape, dtype
+        refuse_again(self.metadata)
         samples = plain_array(samples, "samples")
         dtype = samples.dtype
         if not (dtype is SAMPLE_TYPES[0] or dtype in SAMPLE_TYPES):
@@ -230,6 +238,7 @@ cdef class VideoFrame:
 
     def __init__(self, object array, object pts_ns=0, object format=None, object metadata=None):
         cdef object shape
+        refuse_again(self.metadata)
         array = plain_array(array, "array")
         if array.dtype != uint8:
             raise TypeError(f"the array of a VideoFrame must be of uint8, not {array.dtype}")
@@ -316,6 +325,7 @@ cdef class Text:
     """
 
     def __init__(self, object text, object pts_ns=0, object metadata=None):
+        refuse_again(self.metadata)
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, not {type(text).__name__}")
         self.text = text

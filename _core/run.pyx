@@ -56,6 +56,7 @@ class Interrupted(BaseException):
 cdef object logger = logging.getLogger("remotemedia")
 cdef object FAILED = ExecutionStatus.FAILED
 cdef object FIRST_TWO = itemgetter(0, 1)
+cdef tuple POLICY_NAMES = ("stop", "skip", "collect")  # by Policy
 
 
 cdef class Batch:
@@ -917,7 +918,8 @@ cdef class RunState:
             for i in range(len(self.outputs)):
                 outputs[self.plan.output_ids[i]] = self.outputs[i]
         return ExecutionResult(
-            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph, lane
+            status, self.results, outputs, self.errors_in_order(), "cython", counts, self.plan.graph, lane,
+            self.blueprint.outline, POLICY_NAMES[self.policy],
         )
 
     def metrics(self):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from remotemedia._core.node import Claims, NodeContext
 from remotemedia.errors import ManifestError, RegistryError, bounded_repr
@@ -18,8 +18,18 @@ from remotemedia.shared import SharedNodes
 
 if TYPE_CHECKING:
     from remotemedia._core.graph import PipelineGraph
-    from remotemedia.manifest import Manifest
+    from remotemedia.manifest import Connection, Manifest, NodeSpec
+    from remotemedia.manifest_parts import RunOptions
     from remotemedia.registry import Factory
+
+
+class Outline(NamedTuple):
+    """What a manifest says, without its graph: what a result keeps, and can be pickled with."""
+
+    metadata: dict[str, Any]
+    nodes: tuple[NodeSpec, ...]
+    connections: tuple[Connection, ...]
+    run: RunOptions | None
 
 
 class Blueprint:
@@ -52,6 +62,7 @@ class Blueprint:
         instances: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.graph: PipelineGraph = manifest.graph
+        self.outline = Outline(manifest.metadata, tuple(manifest.nodes), tuple(manifest.connections), manifest.run)
         self.specs = tuple(manifest.nodes)
         self.connections = tuple(manifest.connections)
         self.parallel_init = manifest.run is not None and manifest.run.parallel_init

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import html
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -11,9 +10,18 @@ import msgspec
 from remotemedia.errors import InputError, NodeError, ResultArrayError
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+
     import numpy as np
 
+    from remotemedia._core.media import AudioFrame
     from remotemedia.arrays import LaneArray
+    from remotemedia.blueprint import Outline
+    from remotemedia.manifest import Manifest
+    from remotemedia.report.waveform import Waveform
+
+    AudioSource = str | os.PathLike[str] | Iterable[AudioFrame]
 
 
 class ExecutionStatus(enum.Enum):
@@ -45,6 +53,8 @@ class ExecutionResult(msgspec.Struct, eq=False):
         What failed, under ``error_policy="collect"``, in the order of R34.
     engine : str
         The engine that ran, ``"cython"`` or ``"reference"``.
+    error_policy : str
+        What a failed item did, ``"stop"``, ``"skip"`` or ``"collect"``.
     """
 
     status: ExecutionStatus
@@ -55,6 +65,8 @@ class ExecutionResult(msgspec.Struct, eq=False):
     _metrics: Summary | dict[str, Any]
     _graph: Summary | dict[str, Any]
     _lane: LaneArray | None = None
+    _outline: Outline | None = None
+    error_policy: str = "stop"
 
     @property
     def results(self) -> list[Any]:
@@ -130,10 +142,48 @@ class ExecutionResult(msgspec.Struct, eq=False):
             self._graph = self._graph.to_dict()
         return self._graph
 
+    @property
+    def manifest(self) -> Manifest | None:
+        """What was run, as a manifest of its own; None of a result that was made by hand."""
+        if self._outline is None:
+            return None
+        from remotemedia.manifest import Manifest
+
+        metadata, nodes, connections, run = self._outline
+        return Manifest(version="v1", metadata=metadata, nodes=nodes, connections=connections, run=run)
+
+    def to_html(self, *, title: str | None = None, audio: Waveform | AudioSource | None = None) -> str:
+        """Return a page about the run: one HTML file that needs nothing else, and asks nobody for anything.
+
+        The pipeline as a picture with counts and times, histograms of the nodes' times (of a run with
+        ``metrics="time"``), the errors with their items, the first results, and what makes the run repeatable.
+        Results that are dicts with the numbers ``start`` and ``end``, in s, are drawn as segments.
+
+        Parameters
+        ----------
+        title : str, optional
+            By default the manifest's name.
+        audio : path-like, iterable of AudioFrame, or Waveform, optional
+            What the segments are drawn on; a file is decoded for it.
+
+        Raises
+        ------
+        InputError
+            `audio` cannot be read.
+        """
+        from remotemedia.report import report_html, story_of
+
+        waveform = None
+        if audio is not None:
+            from remotemedia.report.audio import waveform_of
+
+            waveform = waveform_of(audio)
+        return report_html(story_of(self, title, waveform))
+
     def __reduce__(self) -> tuple[Any, ...]:
         # counts and graph as the plain dicts: what the compiled engine keeps in their place is its own memory
         kept = self.status, self._results, self._outputs, self.errors, self.engine, self.metrics, self.graph_info
-        return type(self), (*kept, self._lane)
+        return type(self), (*kept, self._lane, self._outline, self.error_policy)
 
     def __repr__(self) -> str:
         metrics = self.metrics
@@ -148,25 +198,10 @@ class ExecutionResult(msgspec.Struct, eq=False):
         return f"<ExecutionResult: {', '.join(p for p in parts if p)}>"
 
     def _repr_html_(self) -> str:
-        """Return a table of the nodes and their counts, for notebooks."""
-        nodes = {node: flat(counts) for node, counts in self.metrics["nodes"].items()}
-        columns = ["node", *next(iter(nodes.values()), {})]
-        head = "".join(f"<th>{html.escape(c)}</th>" for c in columns)
-        rows = [
-            f"<tr><td>{html.escape(node)}</td>" + "".join(f"<td>{counts[c]}</td>" for c in columns[1:]) + "</tr>"
-            for node, counts in list(nodes.items())[:100]
-        ]
-        if len(nodes) > 100:
-            rows.append(f"<tr><td colspan='{len(columns)}'>… and {len(nodes) - 100} more nodes</td></tr>")
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-        return f"<p>{html.escape(repr(self)[1:-1])}</p>{table}"
+        """Return the counts of the nodes, for notebooks."""
+        from remotemedia.report import story_of, summary_html
 
-
-def flat(counts: dict[str, Any]) -> dict[str, int]:
-    """Return the counts of a node as a row of a table has them: percentiles beside the others, without buckets."""
-    row = dict(counts)
-    processing = row.pop("processing", {})
-    return row | {name: processing[name] for name in ("p50_ns", "p95_ns", "p99_ns", "max_ns") if processing}
+        return summary_html(story_of(self, None, None))
 
 
 def as_array(results: list[Any]) -> np.ndarray[Any, Any]:

@@ -208,17 +208,20 @@ def _refuse_what_is_read(
     status: os.stat_result | None, output: str, options: argparse.Namespace, manifest: Manifest, source: Source | None
 ) -> None:
     """Raise a UsageError if a regular output is a file that this run reads."""
-    if status is None:
-        return
-    reader = None
-    if source is not None and source.status is not None and os.path.samestat(source.status, status):
-        reader = f"the input, {source.name}"
-    elif _is_file(options.manifest, status):
-        reader = f"the manifest, {options.manifest}"
-    else:
-        reader = _param_that_names(status, manifest)
+    reader = None if status is None else reader_of(status, options, manifest, source)
     if reader is not None:
         raise UsageError(f"{output}: it is read by this run ({reader}); write to another file")
+
+
+def reader_of(
+    status: os.stat_result, options: argparse.Namespace, manifest: Manifest, source: Source | None
+) -> str | None:
+    """Return what of this run reads a file, None if nothing does."""
+    if source is not None and source.status is not None and os.path.samestat(source.status, status):
+        return f"the input, {source.name}"
+    if is_file(options.manifest, status):
+        return f"the manifest, {options.manifest}"
+    return _param_that_names(status, manifest)
 
 
 def _param_that_names(status: os.stat_result, manifest: Manifest) -> str | None:
@@ -236,12 +239,13 @@ def _param_that_names(status: os.stat_result, manifest: Manifest) -> str | None:
                     waiting += value.values()
                 elif isinstance(value, (list, tuple)):
                     waiting += value
-                elif isinstance(value, str) and _is_file(value, status):
+                elif isinstance(value, str) and is_file(value, status):
                     return f"param {key!r} of node {node.id!r}"
     return None
 
 
-def _is_file(path: str, status: os.stat_result) -> bool:
+def is_file(path: str, status: os.stat_result) -> bool:
+    """Whether a path names the file of a status."""
     try:
         return os.path.samestat(os.stat(path), status)
     except (OSError, ValueError):  # ValueError: no path at all

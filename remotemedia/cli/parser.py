@@ -87,6 +87,7 @@ def build_parser() -> Parser:
         "dropped, be dropped and told of"
     )  # fmt: skip
     run.add_argument("--metrics", action="store_true", help="tell counts and time of every node on standard error")
+    run.add_argument("--report", metavar="FILE", help="write a page about the run: one HTML file, for any browser")
     run.add_argument("--engine", choices=ENGINES, help="default: REMOTEMEDIA_ENGINE, or else cython")
     run.add_argument(
         "--format", choices=("json", "repr", "srt", "pcm"), help="default: by the name of the output, else json; repr "

@@ -17,11 +17,12 @@ from remotemedia.cli.files import Source, begun_by_first, open_source, open_writ
 from remotemedia.cli.lines import Feed
 from remotemedia.cli.manifests import load_manifest, read_param
 from remotemedia.cli.metrics import tell_metrics
+from remotemedia.cli.page import Page
 from remotemedia.cli.progress import Progress
 from remotemedia.cli.standard import tell
 from remotemedia.cli.writer import LineWriter
 from remotemedia.errors import InputError, NodeError, RemoteMediaError
-from remotemedia.executor import Executor
+from remotemedia.executor import Executor, OnError
 from remotemedia.registry import NodeRegistry
 from remotemedia.result import ExecutionStatus
 
@@ -40,28 +41,50 @@ def run(options: argparse.Namespace) -> int:
         producers = executor.check(manifest)  # whatever is wrong with it is known before a file is touched
         source = open_source(options, producers, stack)
         writer = open_writer(options, manifest, source, stack)
+        page = None if options.report is None else Page(options, manifest, source)
         feed = source.feed if source is not None else None
         dropped = Dropped(options.on_error, feed, with_traceback=options.traceback)
+        takers: list[OnError] = []
+        if options.on_error == "collect":
+            takers.append(dropped.add)
+        if page is not None:
+            takers.append(page.add_error)
+        collects = options.on_error != "stop" and bool(takers)
         session = executor.open(
             manifest,
-            error_policy=options.on_error,
-            on_error=dropped.add if options.on_error == "collect" else None,
-            metrics="time" if options.metrics else "counts",
+            error_policy="collect" if collects else options.on_error,  # only then errors are given to anyone
+            on_error=_to_all(takers) if collects else None,
+            metrics="time" if options.metrics or page is not None else "counts",
         )
         items = None if source is None else begun_by_first(_with_progress(source, options, stack), writer.begin)
+        if page is not None and items is not None:
+            items = page.watched(items)
         status = ExecutionStatus.FAILED
         try:
-            status = pump(session, items, writer, feed)
+            status = pump(session, items, writer, feed, page)
         except RemoteMediaError as error:
             _add_place(error, feed)
             raise
         finally:
+            failure = sys.exception()
             stack.close()  # the progress bar is gone before anything is told
             dropped.tell(session.metrics())
             tell_corrupt(feed)
             if options.metrics:
                 tell_metrics(session.metrics(), status, executor.engine, writer.count)
+            if page is not None:
+                page.write(session.metrics(), status, executor.engine, failure)
     return DONE
+
+
+def _to_all(takers: list[OnError]) -> OnError:
+    """Return what gives an error to each of `takers`."""
+
+    def take(error: NodeError | InputError) -> None:
+        for taker in takers:
+            taker(error)
+
+    return take
 
 
 def make_executor(engine: str | None) -> Executor:
@@ -72,13 +95,17 @@ def make_executor(engine: str | None) -> Executor:
         raise UsageError(str(error)) from error
 
 
-def pump(session: Session, items: Iterable[Any] | None, writer: LineWriter, feed: Feed | None) -> ExecutionStatus:
+def pump(
+    session: Session, items: Iterable[Any] | None, writer: LineWriter, feed: Feed | None, page: Page | None = None
+) -> ExecutionStatus:
     """Write all that comes out; what was finished is handed on however it ends. Return the status of the run."""
     try:
         # the session is left first: it ends with the error that leaves it, those of cleanups attached
         with session.stream(items, with_node=True) as stream, session:
             for sink, item in stream:
                 writer.write(sink, item, feed)
+                if page is not None:
+                    page.add(sink, item)
         writer.begin()
         writer.flush()
         return stream.result.status

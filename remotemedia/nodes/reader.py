@@ -81,8 +81,8 @@ def read_media(
     Examples
     --------
     >>> with read_media("examples/speech/speech.wav", start_s=1.0, duration_s=0.25) as media:
-    ...     print(media.duration_ns / 1e9, list(media))
-    8.88 [<AudioFrame 1 x 4096 float32, 16000 Hz, at 1.000 s>]
+    ...     print(media.duration_ns / 1e9, next(media), sum(frame.sample_count for frame in media))
+    8.88 <AudioFrame 1 x 2048 float32, 16000 Hz, at 1.000 s> 1952
     """
     reading = _Reading(source, audio, video, start_s, duration_s, block_ms, sample_format, on_corrupt)
     return MediaInput(reading)

@@ -64,6 +64,7 @@ class Run:
         self._lifecycle = Lifecycle(program.steps, claims)
         self._travel = travel_of(program, policy, self._lifecycle, on_error)
         self._blueprint = blueprint
+        self._policy = policy
         self._session_id = session_id
         self._stream: Iterator[Emission] | None = None
         self._used = self._ended = False
@@ -293,7 +294,9 @@ class Run:
 
     def _result(self, status: ExecutionStatus, metrics: dict[str, Any]) -> ExecutionResult:
         graph = self._program.graph
-        return ExecutionResult(status, self._results, self._outputs, self._failed(), "reference", metrics, graph)
+        kept = self._results, self._outputs, self._failed()
+        outline = self._blueprint.outline
+        return ExecutionResult(status, *kept, "reference", metrics, graph, None, outline, self._policy)
 
 
 def difference(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -184,6 +184,13 @@ class TestAll:
         assert copy.copy(item).metadata is item.metadata
 
     @pytest.mark.parametrize("item", ITEMS)
+    def test_one_that_is_made_cannot_be_made_again(self, item: Any) -> None:
+        before = fields(item)
+        with pytest.raises(TypeError, match="media items do not change"):
+            item.__init__(*item.__reduce__()[1])
+        assert fields(item) == before
+
+    @pytest.mark.parametrize("item", ITEMS)
     def test_their_json_is_read_back(self, item: Any) -> None:
         assert is_media(item)
         back = from_json(json.loads(json.dumps(to_json(item))))

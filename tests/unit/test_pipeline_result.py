@@ -70,16 +70,16 @@ def test_a_result_can_be_read_by_a_person(engine):
     result = rm.Executor(engine=engine).execute_with_input(plain([node("a<b", "Echo")] and [node("a", "Echo")]), [1])
     assert repr(result).startswith("<ExecutionResult: completed, 1 items in, 1 out, 1 nodes, ")
     html = result._repr_html_()
-    assert "<td>a</td>" in html
+    assert "<strong>a</strong>" in html
     assert "engine" in html
+    assert "<script" not in html
 
 
 def test_the_table_of_a_timed_result_has_percentiles_and_no_buckets(engine):
     result = rm.Executor(engine=engine).execute_with_input(plain([node("a", "Echo")]), [1, 2], metrics="time")
     html = result._repr_html_()
-    head = "".join(f"<th>{name}</th>" for name in ("flushed", "time_ns", "p50_ns", "p95_ns", "p99_ns", "max_ns"))
-    assert f"{head}</tr>" in html
-    assert f"<td>{result.metrics['nodes']['a']['processing']['max_ns']}</td></tr>" in html
+    assert all(f">{name}</th>" in html for name in ("flushed", "time", "p50", "p95", "p99", "longest"))
+    assert "buckets" not in html
 
 
 def test_graph_info(engine):

@@ -133,6 +133,7 @@ def blueprint(nodes, connections=""):
         plan=None,
         parallel_init=False,
         check_guards=lambda nodes: None,
+        outline=None,
     )
 
 

@@ -1,0 +1,128 @@
+"""``--report``: what is kept of a run, and the page that is written when it is over, however it ended."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from remotemedia.cli.failures import OutputError, UsageError
+from remotemedia.cli.files import is_file, reader_of
+from remotemedia.cli.standard import tell
+from remotemedia.nodes.unfinished import UnfinishedFile
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+
+    from remotemedia.cli.files import Source
+    from remotemedia.errors import InputError, NodeError
+    from remotemedia.manifest import Manifest
+    from remotemedia.result import ExecutionStatus
+
+READERS = ("MediaReader", "WavReader", "WavSource")
+
+
+class Page:
+    """The page about a run.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        Of the command; ``options.report`` is the file.
+    manifest : Manifest
+        What is run.
+    source : Source or None
+        The input.
+
+    Raises
+    ------
+    UsageError
+        The file is a folder, or one that this run reads or writes.
+    """
+
+    def __init__(self, options: argparse.Namespace, manifest: Manifest, source: Source | None) -> None:
+        from remotemedia.report.recorder import Recorder
+
+        self._path = options.report
+        self._manifest = manifest
+        self._source = source
+        self._check(options)
+        given = {
+            "error policy": options.on_error,
+            "manifest": options.manifest,
+            "input": None if source is None else source.name.removeprefix("-i "),
+            "params set": ", ".join(options.param) or None,
+            "raw input": options.pcm,
+        }
+        self._recorder = Recorder(manifest, {name: value for name, value in given.items() if value is not None})
+
+    def watched(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Give the items of the input, and see what they are."""
+        return self._recorder.watched(items)
+
+    def add(self, sink: str, item: Any) -> None:
+        """Take what a sink emitted."""
+        self._recorder.add(sink, item)
+
+    def add_error(self, error: NodeError | InputError) -> None:
+        """Take what failed and was dropped."""
+        self._recorder.add_error(error)
+
+    def write(
+        self, metrics: dict[str, Any], status: ExecutionStatus, engine: str, failure: BaseException | None
+    ) -> None:
+        """Write the page and tell where it is.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written, and nothing else went wrong.
+        """
+        from remotemedia.report import report_html
+
+        try:
+            self._hear_source()
+            page = report_html(self._recorder.story(metrics, status.value, engine, failure))
+            file = UnfinishedFile(self._path)
+            file.write(page.encode("utf-8", "backslashreplace"))
+            file.finish()
+        except OSError as error:
+            told = f"--report {self._path}: cannot be written: {error.strerror or error}"
+            if failure is not None:
+                failure.add_note(told)
+                return
+            raise OutputError(told) from error
+        tell(f"remotemedia: report: {self._path}\n")
+
+    def _check(self, options: argparse.Namespace) -> None:
+        if not self._path:
+            raise UsageError("--report: name a file")
+        try:
+            status = os.stat(self._path)
+        except (OSError, ValueError):
+            return
+        if stat.S_ISDIR(status.st_mode):
+            raise UsageError(f"--report {self._path}: it is a folder; name a file in it")
+        reader = reader_of(status, options, self._manifest, self._source)
+        if reader is not None:
+            raise UsageError(f"--report {self._path}: it is read by this run ({reader}); write to another file")
+        if options.output != "-" and is_file(options.output, status):
+            raise UsageError(f"--report {self._path}: -o writes the results there; write to another file")
+
+    def _hear_source(self) -> None:
+        """Read what a producer read once more, for the waveform: what it emits is seen by nodes alone."""
+        paths = [
+            spec.params.get("path")
+            for spec in self._manifest.nodes
+            if spec.node_type in READERS and spec.params is not None
+        ]
+        if self._recorder.waveform is not None or not paths or not isinstance(paths[0], str):
+            return
+        from remotemedia.errors import InputError
+
+        with suppress(InputError, ImportError):
+            from remotemedia.report.audio import waveform_of
+
+            self._recorder.waveform = waveform_of(paths[0])

@@ -1,0 +1,47 @@
+"""The waveform of what a caller has: a file, frames, or a waveform that is there already."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from remotemedia._core.media import AudioFrame
+from remotemedia.report.waveform import Waveform
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def waveform_of(audio: Any) -> Waveform:
+    """Return the waveform of a path, an iterable of `AudioFrame`, or one that is made.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    TypeError
+        It is something else.
+    """
+    if isinstance(audio, Waveform):
+        return audio
+    waveform = Waveform()
+    for frame in _frames(audio):
+        if not isinstance(frame, AudioFrame):
+            raise TypeError(
+                f"audio is a path, a Waveform or an iterable of AudioFrame, got a {type(frame).__name__} in it"
+            )
+        waveform.add(frame)
+    return waveform
+
+
+def _frames(audio: Any) -> Iterable[Any]:
+    if not isinstance(audio, str | os.PathLike):
+        return audio  # type: ignore[no-any-return]
+    path = os.fspath(audio)
+    if str(path).lower().endswith(".wav"):
+        from remotemedia.nodes.wav import read_wav
+
+        return read_wav(path)
+    from remotemedia.nodes.reader import read_media
+
+    return read_media(path, on_corrupt="skip", block_ms=500)

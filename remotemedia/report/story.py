@@ -1,0 +1,97 @@
+"""What a report tells of: a finished run, or one that failed."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from remotemedia.errors import InputError, NodeError
+    from remotemedia.manifest import Manifest
+    from remotemedia.report.waveform import Waveform
+    from remotemedia.result import ExecutionResult
+
+
+@dataclass
+class Story:
+    """The facts of a run.
+
+    Attributes
+    ----------
+    manifest : Manifest or None
+        What was run.
+    metrics : dict
+        What it counted; ``{}`` if it did not come so far.
+    results : sequence of (str or None, item)
+        What came out, with the sink where that is known; as much of it as was kept.
+    result_count : int
+        How much came out.
+    errors : sequence of NodeError or InputError
+        What failed and was dropped; as many as were kept.
+    error_count : int
+        How many failed.
+    failure : BaseException or None
+        What ended the run.
+    settings : dict of str to str
+        What else makes it repeatable.
+    """
+
+    title: str
+    status: str
+    engine: str
+    manifest: Manifest | None
+    metrics: dict[str, Any]
+    results: Sequence[tuple[str | None, Any]]
+    result_count: int
+    errors: Sequence[NodeError | InputError]
+    error_count: int
+    failure: BaseException | None = None
+    waveform: Waveform | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+def story_of(result: ExecutionResult, title: str | None, waveform: Waveform | None) -> Story:
+    """Return the story of a result."""
+    manifest = result.manifest
+    count = result.count
+    lane = result._lane
+    results = lane.values[:200].tolist() if result._results is None and lane is not None else result.results
+    return Story(
+        title=title or name_of(manifest),
+        status=result.status.value,
+        engine=result.engine,
+        manifest=manifest,
+        metrics=result.metrics,
+        results=[(None, item) for item in results],
+        result_count=count,
+        errors=result.errors,
+        error_count=len(result.errors),
+        waveform=waveform,
+        settings={"error policy": result.error_policy},
+    )
+
+
+def name_of(manifest: Manifest | None) -> str:
+    """Return what a pipeline is called."""
+    name = manifest.metadata.get("name") if manifest is not None else None
+    return name if isinstance(name, str) and name else "Pipeline"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what ran: of this package, Python, the system, and packages of media that were loaded."""
+    from remotemedia import __version__
+
+    found = {
+        "remotemedia": __version__,
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    for name in ("numpy", "av", "soxr", "soundfile", "numba"):
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if isinstance(version, str):
+            found[name] = version
+    return found
