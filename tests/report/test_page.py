@@ -138,7 +138,7 @@ class TestContent:
         result = diamond(engine)
         page = Page(result.to_html(title="Another"))
         assert page.words[:1] == ["Another · completed"]
-        shown = next(word for word in page.words if word.startswith("{"))
+        shown = next(word for word in page.words if word.startswith("{\n"))
         assert result.manifest is not None
         assert json.loads(shown) == result.manifest.to_dict()
         again = rm.Executor(engine=engine).execute_with_input(json.loads(shown), [1.0, 2.0, 3.0, 4.0])
