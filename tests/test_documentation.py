@@ -40,6 +40,7 @@ def test_there_are_doctests():
         "docs/audio.md",
         "docs/live.md",
         "docs/metrics.md",
+        "docs/report.md",
         "docs/speech.md",
     ],
 )

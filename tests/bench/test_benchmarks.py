@@ -16,6 +16,7 @@ import arrays
 import comparators as plain
 import cython_node
 import live
+import media
 import memory
 import ratios
 import scenarios
@@ -160,6 +161,11 @@ def test_lanes_give_what_comprehensions_and_numpy_give():
 def test_silero_gives_what_its_library_gives_and_two_streams_run():
     assert voice.silero(rounds=1, minutes=0.05)
     assert voice.two_streams(rounds=1, seconds=1)
+
+
+def test_a_file_gives_the_same_chunks_by_hand_and_its_report_is_made():
+    assert media.decode(rounds=1, seconds=3)
+    assert media.report(items=10, nodes=3)[1] < 0.1
 
 
 @pytest.mark.parametrize("loop", LOOPS)
