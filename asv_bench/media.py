@@ -119,7 +119,8 @@ def peak_of(path: Path) -> int:
     """Return the bytes of memory that a process of its own had at most, by the system's account."""
     code = (
         f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; "
-        f"import media; media.by_pipeline(Path({str(path)!r})); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        f"import media; media.by_pipeline(Path({str(path)!r}))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)

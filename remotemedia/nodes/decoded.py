@@ -14,7 +14,6 @@ import numpy as np
 from remotemedia._core.media import AudioFrame, VideoFrame, samples_to_ns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from fractions import Fraction
 
     import av
@@ -24,14 +23,18 @@ JUMP_NS = 20_000_000
 NS = 1_000_000_000
 INT16_SCALE = 32768
 
-# of a name in FFmpeg, without the p of planar: its type, what is taken off, and the unit of full scale
-SAMPLE_FORMATS: dict[str, tuple[str, int, int]] = {
-    "u8": ("u1", 128, 1 << 7),
-    "s16": ("i2", 0, 1 << 15),
-    "s32": ("i4", 0, 1 << 31),
-    "s64": ("i8", 0, 1 << 63),
-    "flt": ("f4", 0, 1),
-    "dbl": ("f8", 0, 1),
+# of FFmpeg's names, with p of planar samples: their type, what is taken off, and full scale
+SAMPLE_FORMATS: dict[str, tuple[np.dtype[Any], int, int]] = {
+    f"{name}{planar}": (np.dtype(dtype), offset, full)
+    for name, dtype, offset, full in (
+        ("u8", "u1", 128, 1 << 7),
+        ("s16", "i2", 0, 1 << 15),
+        ("s32", "i4", 0, 1 << 31),
+        ("s64", "i8", 0, 1 << 63),
+        ("flt", "f4", 0, 1),
+        ("dbl", "f8", 0, 1),
+    )
+    for planar in ("", "p")
 }
 
 
@@ -46,6 +49,8 @@ class Blocks:
     ----------
     origin_ns : int
         The file's time that counts as 0.
+    time_base : Fraction
+        Unit of the stream's times, in s.
     block_ms : float
         The least length of a block but the last; 0 gives frames as the codec cuts them.
     dtype : {"float32", "int16"}
@@ -54,86 +59,95 @@ class Blocks:
         Only what lies between is given, to the sample.
     """
 
-    def __init__(self, origin_ns: int, block_ms: float, dtype: str, start_ns: int, end_ns: int | None) -> None:
+    def __init__(
+        self, origin_ns: int, time_base: Fraction, block_ms: float, dtype: str, start_ns: int, end_ns: int | None
+    ) -> None:
         self._origin_ns = origin_ns
+        self._unit = time_base.numerator * NS, time_base.denominator
         self._block_ms = block_ms
         self._dtype = np.dtype(dtype)
         self._start_ns = start_ns
         self._end_ns = end_ns
         self._pieces: list[tuple[NDArray[Any], str]] = []
-        self._kind: tuple[int, int] = (0, 0)  # rate, channels of the pieces
+        self._rate = self._channels = 0  # of the pieces
         self._wanted = 0
         self._held = 0  # samples in the pieces
         self._anchor_ns: int | None = None  # time of sample 0 of `_counted`
         self._counted = 0  # samples since then, without those in the pieces
         self.over = False  # the end was reached
 
-    def add(self, frame: av.AudioFrame) -> Iterator[AudioFrame]:
-        """Give the blocks that are complete with a frame."""
-        count, rate = frame.samples, frame.sample_rate
-        name = frame.format.name
-        planar = name.endswith("p")
-        planes = frame.planes
+    def add(self, frame: av.AudioFrame) -> list[AudioFrame]:
+        """Return the blocks that are complete with a frame; CorruptError if one holds what is no number."""
+        count, rate, pts = frame.samples, frame.sample_rate, frame.pts
+        name, planes = frame.format.name, frame.planes
+        planar = name[-1] == "p"
         channels = len(planes) if planar else len(frame.layout.channels)
         if not count or not channels or not rate:
-            return
-        pts, base = frame.pts, frame.time_base
-        told_ns = None if pts is None or base is None else time_ns(pts, base) - self._origin_ns
-        if self._kind != (rate, channels) or self._jumps(told_ns):
-            yield from self.end()
+            return []
+        made: list[AudioFrame] = []
+        told_ns = None if pts is None else pts * self._unit[0] // self._unit[1] - self._origin_ns
+        if rate != self._rate or channels != self._channels or self._jumps(told_ns):
+            made = self.end()
             self._begin(rate, channels, told_ns)
-        dtype, *_ = SAMPLE_FORMATS[name.removesuffix("p")]
-        for plane in planes if planar else planes[:1]:
-            size = count if planar else count * channels
-            self._pieces.append((np.frombuffer(plane, dtype, size), name))  # type: ignore[call-overload]
+        dtype = SAMPLE_FORMATS[name][0]
+        if planar:
+            for plane in planes:
+                self._pieces.append((np.frombuffer(plane, dtype, count), name))  # type: ignore[call-overload]
+        else:
+            self._pieces.append((np.frombuffer(planes[0], dtype, count * channels), name))  # type: ignore[call-overload]
         self._held += count
-        if self._held >= self._wanted:
-            yield from self.end()
+        return made + self.end() if self._held >= self._wanted else made
 
-    def end(self) -> Iterator[AudioFrame]:
-        """Give what is held."""
+    def end(self) -> list[AudioFrame]:
+        """Return what is held, if anything; CorruptError as for `add`."""
         if not self._held:
-            return
-        rate, channels = self._kind
+            return []
+        channels = self._channels
         samples = np.empty((channels, self._held), self._dtype)
         at = 0
         pieces = iter(self._pieces)
         for piece, name in pieces:
-            if name.endswith("p"):
+            if name[-1] == "p":
                 to = at + len(piece)
                 self._put(samples[0, at:to], piece, name)
                 for channel in range(1, channels):
                     self._put(samples[channel, at:to], next(pieces)[0], name)
             else:
                 to = at + len(piece) // channels
-                self._put(samples[:, at:to], piece.reshape(-1, channels).T, name)
+                for channel in range(channels):
+                    self._put(samples[channel, at:to], piece[channel::channels], name)
             at = to
         self._pieces, self._held = [], 0
         pts_ns = self._now_ns()
         self._counted += at
-        # the sum tells: where it is no number one of them is none, or they are beyond all that is heard
-        if self._dtype.kind == "f" and not np.isfinite(samples.sum()) and not np.isfinite(samples).all():
+        if self._dtype.kind == "f" and not np.isfinite(samples).all():
             raise CorruptError(f"NaN or infinity in the samples at {pts_ns / NS:.3f} s")
-        yield from self._trimmed(samples, rate, pts_ns)
+        if self._end_ns is None and pts_ns >= self._start_ns:
+            samples.flags.writeable = False
+            return [AudioFrame(samples, self._rate, pts_ns)]
+        return self._trimmed(samples, self._rate, pts_ns)
 
     def _begin(self, rate: int, channels: int, told_ns: int | None) -> None:
+        """Set the clock: by the file's, if that jumps, else as it goes on."""
         if told_ns is None or not self._jumps(told_ns):
             told_ns = self._now_ns()
-        self._anchor_ns, self._counted, self._kind = told_ns, 0, (rate, channels)
+        self._anchor_ns, self._counted, self._rate, self._channels = told_ns, 0, rate, channels
         self._wanted = max(1, round(rate * self._block_ms / 1000))
 
     def _now_ns(self) -> int:
         """Return the time after all samples so far."""
         count = self._counted + self._held
-        return (self._anchor_ns or 0) + (samples_to_ns(count, self._kind[0]) if count else 0)
+        return (self._anchor_ns or 0) + (samples_to_ns(count, self._rate) if count else 0)
 
     def _jumps(self, told_ns: int | None) -> bool:
         """Whether the file's own time is another than that of the samples so far."""
-        return told_ns is not None and (self._anchor_ns is None or abs(told_ns - self._now_ns()) > JUMP_NS)
+        if told_ns is None or self._anchor_ns is None:
+            return told_ns is not None
+        return not -JUMP_NS <= told_ns - self._now_ns() <= JUMP_NS
 
     def _put(self, to: NDArray[Any], piece: NDArray[Any], name: str) -> None:
-        _, offset, full = SAMPLE_FORMATS[name.removesuffix("p")]
-        if to.dtype == piece.dtype:
+        dtype, offset, full = SAMPLE_FORMATS[name]
+        if to.dtype == dtype:
             to[...] = piece
         elif to.dtype.kind == "f":
             if offset:
@@ -147,14 +161,15 @@ class Blocks:
         else:
             to[...] = piece >> (8 * piece.itemsize - 16)
 
-    def _trimmed(self, samples: NDArray[Any], rate: int, pts_ns: int) -> Iterator[AudioFrame]:
+    def _trimmed(self, samples: NDArray[Any], rate: int, pts_ns: int) -> list[AudioFrame]:
         count = samples.shape[1]
         first = min(max(0, _samples(self._start_ns - pts_ns, rate)), count)
         last = count if self._end_ns is None else min(max(0, _samples(self._end_ns - pts_ns, rate)), count)
         self.over = last < count or self._end_ns == pts_ns + samples_to_ns(count, rate)
-        if first < last:
-            samples.flags.writeable = False
-            yield AudioFrame(samples[:, first:last], rate, pts_ns + samples_to_ns(first, rate))
+        samples.flags.writeable = False
+        if first == last:
+            return []
+        return [AudioFrame(samples[:, first:last], rate, pts_ns + samples_to_ns(first, rate))]
 
 
 def picture_of(frame: av.VideoFrame, origin_ns: int, pts_ns: int) -> VideoFrame:

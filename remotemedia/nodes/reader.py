@@ -158,6 +158,7 @@ class _Reading:
         self.position_ns = 0
         self.corrupt_packets = 0
         self._skip = on_corrupt == "skip"
+        self._last_error: Exception | None = None
         self.name, self.container = _opened(source)
         try:
             self._choose(audio, video)
@@ -220,10 +221,13 @@ class _Reading:
         """Give the frames of the one stream that was asked for."""
         decoder = self._decoder(stream)
         for packet in self.container.demux(stream):
-            yield from decoder.frames_of(packet)
+            made = decoder.frames_of(packet)
+            if made:
+                yield from made
             if decoder.over:
                 return
         yield from decoder.end()
+        self._stop()
 
     def _merged(self) -> Iterator[AudioFrame | VideoFrame]:
         """Give the frames of two streams in order of time."""
@@ -242,18 +246,27 @@ class _Reading:
             waiting[index].extend(decoder.end())
         while any(waiting.values()):
             yield _earliest(waiting)
+        self._stop()
 
     def _decoder(self, stream: Any) -> _Decoder:
         return _AudioDecoder(self, stream) if stream.type == "audio" else _VideoDecoder(self, stream)
 
-    def corrupt(self, error: Exception) -> None:
-        """Count a piece that cannot be decoded, or end the reading."""
-        if not self._skip:
+    def corrupt(self, error: Exception, made: list[AudioFrame] | None = None) -> None:
+        """Count a piece that cannot be decoded, or end the reading: at once, or after what was `made` before it."""
+        if made and not self._skip:
+            self._last_error = error
+        elif not self._skip:
             reason = _reason(error) if isinstance(error, av.error.FFmpegError) else str(error)
             raise InputError(
                 f"{self.name}: {self._when()}: {reason}; on_corrupt='skip' passes over what cannot be decoded"
             ) from error
-        self.corrupt_packets += 1
+        else:
+            self.corrupt_packets += 1
+
+    def _stop(self) -> None:
+        """Raise what was put off until all was given."""
+        if self._last_error is not None:
+            self.corrupt(self._last_error)
 
     def _when(self) -> str:
         return f"after {self.position_ns / NS:.3f} s"
@@ -267,57 +280,65 @@ class _Decoder:
     def __init__(self, reading: _Reading, stream: Any) -> None:
         self._reading, self._stream = reading, stream
 
-    def frames_of(self, packet: Any) -> Iterator[AudioFrame | VideoFrame]:
-        """Give what is complete with a packet."""
+    def frames_of(self, packet: Any) -> list[Any]:
+        """Return what is complete with a packet."""
+        made: list[Any] = []
         if self.over:
-            return
+            return made
         try:
             if packet.is_corrupt:
                 raise CorruptError("a packet is corrupt, or cut short")
-            decoded = packet.decode()
+            for frame in packet.decode():
+                made += self._items_of(frame)
         except (av.error.FFmpegError, CorruptError) as error:
             if isinstance(error, OSError):
                 raise
             self._reading.corrupt(error)
-            return
-        for frame in decoded:
-            yield from self._items_of(frame)
+        return made
 
-    def _items_of(self, frame: Any) -> Iterator[AudioFrame | VideoFrame]:
-        raise NotImplementedError
+    def end(self) -> list[Any]:
+        """Return what is held back."""
+        return []
 
-    def end(self) -> Iterator[AudioFrame | VideoFrame]:
-        """Give what is held back."""
-        return iter(())
+    def _items_of(self, frame: Any) -> list[Any]:
+        """Return what is complete with a decoded frame."""
+        raise AssertionError("of a kind of stream")
 
 
 class _AudioDecoder(_Decoder):
     def __init__(self, reading: _Reading, stream: Any) -> None:
         super().__init__(reading, stream)
         self._blocks = Blocks(
-            reading.origin_ns, reading.block_ms, reading.sample_format, reading.start_ns, reading.end_ns
+            reading.origin_ns,
+            stream.time_base,
+            reading.block_ms,
+            reading.sample_format,
+            reading.start_ns,
+            reading.end_ns,
         )
         exact = reading.container.format.name in EXACT and stream.duration and reading.end_ns is None
         self._promised_ns = time_ns(stream.duration, stream.time_base) if exact else 0
         self._reached_ns = reading.start_ns
 
-    def _items_of(self, frame: Any) -> Iterator[AudioFrame]:
-        yield from self._checked(self._blocks.add(frame))
-
-    def end(self) -> Iterator[AudioFrame]:
-        yield from self._checked(self._blocks.end())
-        if not self.over and self._reached_ns < self._promised_ns - SHORT_NS:
-            reached_s, promised_s = self._reached_ns / NS, self._promised_ns / NS
-            self._reading.corrupt(CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there"))
-
-    def _checked(self, frames: Iterator[AudioFrame]) -> Iterator[AudioFrame]:
-        try:
-            for frame in frames:
-                self._reached_ns = frame.end_ns
-                yield frame
-        except CorruptError as error:
-            self._reading.corrupt(error)
+    def _items_of(self, frame: Any) -> list[AudioFrame]:
+        made = self._blocks.add(frame)
+        if made:
+            self._reached_ns = made[-1].end_ns
         self.over = self._blocks.over
+        return made
+
+    def end(self) -> list[AudioFrame]:
+        made: list[AudioFrame] = []
+        try:
+            made = self._blocks.end()
+            if made:
+                self._reached_ns = made[-1].end_ns
+            if not self.over and self._reached_ns < self._promised_ns - SHORT_NS:
+                reached_s, promised_s = self._reached_ns / NS, self._promised_ns / NS
+                raise CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there")
+        except CorruptError as error:
+            self._reading.corrupt(error, made)
+        return made
 
 
 class _VideoDecoder(_Decoder):
@@ -327,17 +348,14 @@ class _VideoDecoder(_Decoder):
         self._next_ns = reading.start_ns
         self._frame_ns = round(NS / rate) if rate else FRAME_NS
 
-    def _items_of(self, frame: Any) -> Iterator[VideoFrame]:
+    def _items_of(self, frame: Any) -> list[VideoFrame]:
         if frame.is_corrupt:
-            self._reading.corrupt(CorruptError("a picture is corrupt"))
-            return
+            raise CorruptError("a picture is corrupt")
         item = picture_of(frame, self._reading.origin_ns, self._next_ns)
         self._next_ns = item.pts_ns + self._frame_ns
         end_ns = self._reading.end_ns
-        if end_ns is not None and item.pts_ns >= end_ns:
-            self.over = True
-        elif item.pts_ns >= self._reading.start_ns:
-            yield item
+        self.over = end_ns is not None and item.pts_ns >= end_ns
+        return [] if self.over or item.pts_ns < self._reading.start_ns else [item]
 
 
 class MediaReader(NodeExecutor):

@@ -114,7 +114,7 @@ class _Stream:
         self._taken += samples.shape[1]
         self._expected_ns = self._start_ns + samples_to_ns(self._taken, self._kind[0])
         self._metadata = frame.metadata
-        return self._frames(self._resampler.resample_chunk(samples.T))
+        return self._frames(self._resampler.resample_chunk(in_turn(samples)))
 
     def end(self) -> list[AudioFrame]:
         samples = np.empty((0, self._kind[2]), self._kind[1])
@@ -128,6 +128,20 @@ class _Stream:
         self._given += count
         samples.flags.writeable = False
         return [AudioFrame(samples.T, self._rate, pts_ns, self._metadata)]
+
+
+def in_turn(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return samples (channels, n) as (n, channels), in that order in memory; of one channel a view.
+
+    soxr copies what is in another order element by element, which takes a third of the time of resampling.
+    """
+    channels, count = samples.shape
+    if channels == 1:
+        return samples.T
+    turned = np.empty((count, channels), samples.dtype)
+    for channel in range(channels):  # channel by channel: a copy of the transposed array takes four times as long
+        turned[:, channel] = samples[channel]
+    return turned
 
 
 def refuse_infinite(frame: AudioFrame) -> None:
