@@ -41,6 +41,7 @@ def test_there_are_doctests():
         "docs/live.md",
         "docs/metrics.md",
         "docs/report.md",
+        "docs/video-and-text.md",
         "docs/speech.md",
     ],
 )
