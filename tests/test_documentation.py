@@ -39,6 +39,7 @@ def test_there_are_doctests():
         "docs/arrays.md",
         "docs/audio.md",
         "docs/live.md",
+        "docs/media.md",
         "docs/metrics.md",
         "docs/report.md",
         "docs/video-and-text.md",

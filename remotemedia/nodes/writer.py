@@ -106,7 +106,7 @@ class MediaWriter(NodeExecutor):
             self._file = _MediaFile(self._path, self._kind, wanted, self._rates, self._fps)
         if kind not in self._file.wanted:
             raise ValueError(
-                f"the file is of {self._file.wanted[0]} alone, got a {kind} frame: set 'streams' to 'both'"
+                f"the file is of {self._file.wanted[0]} alone, and this frame of {kind}: set 'streams' to 'both'"
             )
         self._file.guarded(self._file.write, item)
 
@@ -180,8 +180,9 @@ class _MediaFile:
             self._mux(stream.encode(None))
         if self._waiting:  # the other stream never came
             missing = ", ".join(kind for kind in self.wanted if kind not in self._streams)
+            there = self._only()
             self.discard()
-            raise ValueError(f"{self._unfinished.path}: no {missing} frames came: set 'streams' to {self._only()!r}")
+            raise ValueError(f"{self._unfinished.path}: no {missing} frames came: set 'streams' to {there!r}")
         self._container.close()
         path = self._unfinished.path
         self._unfinished.finish()
