@@ -111,7 +111,7 @@ class TestAllWriters:
     def test_a_full_disk_is_told_by_the_file_and_leaves_the_old_one(
         self, tmp_path: Path, node_class: type[Any], name: str
     ) -> None:
-        """In a process of its own, whose files may not be longer than 20 kB, which the system tells as it does a full disk."""
+        """In a process of its own, whose files may have 20 kB: the system refuses more as a full disk does."""
         resource = pytest.importorskip("resource")
         (tmp_path / name).write_text("old")
         code = f"""
@@ -336,8 +336,11 @@ class TestMediaWriter:
             made(MediaWriter, **params)
 
     def test_what_a_file_cannot_hold_is_told(self, tmp_path: Path) -> None:
+        nodes = []
+
         def node(**params: Any) -> Any:
-            return made(MediaWriter, path=str(tmp_path / "a.mp4"), **params)
+            nodes.append(made(MediaWriter, path=str(tmp_path / "a.mp4"), **params))
+            return nodes[-1]
 
         sound, odd = frames(tone(0.1))[0], VideoFrame(np.zeros((47, 64, 3), np.uint8))
         with pytest.raises(ValueError, match="wants an even width and height, not 64 x 47"):
@@ -356,8 +359,9 @@ class TestMediaWriter:
         alone.process(sound)
         with pytest.raises(ValueError, match="no video frames came: set 'streams' to 'audio'"):
             alone.flush()
-        film.cleanup()
-        assert [name for name in names(tmp_path) if name != "a.mp4"] == []
+        for each in nodes:
+            each.cleanup()
+        assert names(tmp_path) == []
 
 
 class Piped(io.RawIOBase):
