@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import wave
 import zipfile
 from pathlib import Path
 
@@ -80,6 +81,17 @@ def test_the_wheel_works_without_extras(wheel, tmp_path):
     done = run("remotemedia", "validate", "m.yaml")
     assert done.returncode == 2
     assert "remotemedia[yaml]" in done.stdout
-    done = run("remotemedia", "nodes", "Frames")
-    assert done.returncode == 2
-    assert "remotemedia[audio]" in done.stderr
+    for node_type, extra in (("Resample", "media"), ("MediaReader", "media"), ("SileroVAD", "vad")):
+        done = run("remotemedia", "nodes", node_type)
+        assert done.returncode == 2, node_type
+        assert f"remotemedia[{extra}]" in done.stderr
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
+        file.writeframes(bytes(1600))
+    chain = [("r", "WavReader", {"path": "a.wav"}), ("f", "Frames", {}), ("w", "WavWriter", {"path": "b.wav"})]
+    nodes = [{"id": i, "node_type": t, "params": p} for i, t, p in chain]
+    pairs = [{"from": "r", "to": "f"}, {"from": "f", "to": "w"}]
+    media = MANIFEST | {"nodes": nodes, "connections": pairs}
+    (tmp_path / "wav.json").write_text(json.dumps(media))
+    done = run("remotemedia", "run", "wav.json")
+    assert json.loads(done.stdout) == {"path": "b.wav", "start": 0.0, "end": 0.1, "bytes": 1644}, done.stderr
