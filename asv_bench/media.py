@@ -104,26 +104,41 @@ def seconds_of(call: Callable[[Path], int], path: Path) -> float:
     return time.perf_counter() - begin
 
 
-def growth() -> float:
-    """Return by how many MB a process that reads an hour has more memory at its peak than one that reads a minute."""
+def growth(suffix: str) -> tuple[float, float]:
+    """Return by how many MB a process that reads an hour has more memory at its peak than one that reads a minute.
+
+    By a pipeline, and by hand: of an MP4 file FFmpeg keeps the whole index.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        peaks = []
+        paths = []
         for seconds in (MINUTE_S, HOUR_S):
-            path = Path(folder, f"{seconds}.mp4")
-            write_aac(path, seconds)
-            peaks.append(statistics.median(peak_of(path) for _ in range(3)))
-    return (peaks[1] - peaks[0]) / MEGABYTE
+            paths.append(Path(folder, f"{seconds}{suffix}"))
+            write_aac(paths[-1], seconds)
+        few, many = ([statistics.median(peak_of(call, p) for _ in range(3)) for call in CALLS] for p in paths)
+    ours, by_hand = ((after - before) / MEGABYTE for before, after in zip(few, many, strict=True))
+    return ours, by_hand
 
 
-def peak_of(path: Path) -> int:
-    """Return the bytes of memory that a process of its own had at most, by the system's account."""
-    code = (
-        f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path; "
-        f"import media; media.by_pipeline(Path({str(path)!r}))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
+CALLS = ("by_pipeline", "by_hand")
+PROBE = """
+import sys
+from pathlib import Path
+
+sys.path.insert(0, sys.argv[1])
+import media
+
+getattr(media, sys.argv[2])(Path(sys.argv[3]))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def peak_of(call: str, path: Path) -> int:
+    """Return the bytes of memory that a process of its own had at most; as Linux counts, which others do not tell so.
+
+    `resource` would not do: the peak that it tells of a new process is at least the memory of the one it came from.
+    """
+    command = [sys.executable, "-c", PROBE, str(Path(__file__).parent), call, str(path)]
+    return 1024 * int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def report(items: int = 100_000, nodes: int = 100) -> tuple[float, float]:

@@ -283,9 +283,12 @@ def voice_rows() -> list[Row]:
 
 def media_rows() -> list[Row]:
     seconds, megabytes = media.report()
+    flat, _ = media.growth(".mka")
+    with_index, by_hand = media.growth(".mp4")
     return [
         Row("one hour of AAC decoded, resampled, cut ÷ the same PyAV and soxr by hand", media.decode(), 1.1, 1.02),
-        Row("  its peak memory beyond that of one minute", media.growth(), 5, unit="MB"),
+        Row("  its peak memory beyond that of one minute, Matroska", flat, 5, unit="MB"),
+        Row("  the same of MP4, whose index FFmpeg keeps", with_index, unit="MB", note=f"{by_hand:.1f} by hand"),
         Row("report of 10⁵ items, 100 nodes", seconds, 1, unit="s"),
         Row("  its size", megabytes, 2, unit="MB"),
     ]

@@ -6,6 +6,7 @@ the one it came from, since a stream gives all outputs of an item before it pull
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -129,7 +130,7 @@ class Blocks:
         self.ended = False
         self.position = 0
         self.is_media = True
-        self.media_ns: int | None = None
+        self.media_ns = _length_ns(path)
         self._blocks = read_wav(path)
 
     def __iter__(self) -> Iterator[Any]:
@@ -141,3 +142,15 @@ class Blocks:
 
     def place(self, index: int) -> str | None:
         """Return None: the block's index tells enough."""
+
+
+def _length_ns(path: str) -> int | None:
+    """Return how long a WAV file is, if it tells; what is wrong with one is told when it is read."""
+    from remotemedia._core.media import samples_to_ns
+    from remotemedia.nodes.wav import wav_layout
+
+    try:
+        layout = wav_layout(Path(path))
+    except (InputError, OSError, ValueError):
+        return None
+    return samples_to_ns(layout.size // layout.frame_bytes, layout.rate_hz) if layout else None

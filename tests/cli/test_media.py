@@ -149,9 +149,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_the_bar_shows_media_time_speed_and_what_is_left(tmp_path: Path, through: str, monkeypatch: Any) -> None:
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.wav", "pcm_s16le")])
+def test_the_bar_shows_media_time_speed_and_what_is_left(
+    tmp_path: Path, through: str, monkeypatch: Any, name: str, codec: str
+) -> None:
     pytest.importorskip("rich")
-    film = write_media(tmp_path / "a.mp4", video=False, seconds=65.0)
+    film = write_media(tmp_path / name, video=False, seconds=65.0, codec=codec)
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr("remotemedia.cli.progress.EVERY_S", 0.0)
