@@ -9,7 +9,7 @@ import numpy as np
 from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import frame_of
+from remotemedia.nodes.samples import follows, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ENDS = ("keep", "zeros", "drop")
-GAP_NS = 1_000_000
 SHORT_CHUNKS = 4
 """Frames of up to so many chunks are copied as a whole where chunks lie across their border: that takes less time."""
 
@@ -116,7 +115,7 @@ class Cutter:
         """Whether a frame goes on where the one before it ended."""
         samples = frame.samples
         kind = frame.sample_rate, samples.dtype, samples.shape[0]
-        return kind == self._kind and -GAP_NS <= frame.pts_ns - self._expected_ns <= GAP_NS
+        return kind == self._kind and follows(frame.pts_ns, self._expected_ns)
 
     def add(self, frame: AudioFrame) -> list[AudioFrame]:
         """Return the chunks that are complete with a frame."""

@@ -14,7 +14,7 @@ import soxr
 from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import INT16, frame_of
+from remotemedia.nodes.samples import INT16, follows, frame_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
-GAP_NS = 1_000_000
 
 
 class Resample(NodeExecutor):
@@ -107,7 +106,7 @@ class _Stream:
         """Whether a frame goes on where the one before it ended."""
         samples = frame.samples
         kind = frame.sample_rate, samples.dtype, samples.shape[0]
-        return kind == self._kind and -GAP_NS <= frame.pts_ns - self._expected_ns <= GAP_NS
+        return kind == self._kind and follows(frame.pts_ns, self._expected_ns)
 
     def add(self, frame: AudioFrame) -> list[AudioFrame]:
         samples = frame.samples

@@ -25,6 +25,9 @@ TYPES: frozenset[np.dtype[Any]] = frozenset({np.dtype(np.float32), np.dtype(np.f
 CHUNK = 16_384
 """Samples that are made float64 at a time, so that a long block takes no room."""
 
+GAP_NS = 1_000_000
+"""What a time stamp may be off, by rounding in files and devices, before it is a gap."""
+
 Item = TypeVar("Item", Samples, AudioFrame)
 
 
@@ -64,6 +67,11 @@ def frame_of(item: object, node: str) -> AudioFrame:
         return item
     what = f"{node} takes AudioFrame items, got {type(item).__name__}"
     raise TypeError(f"{what}: readers make them, and Frames makes them of arrays")
+
+
+def follows(pts_ns: int, end_ns: int) -> bool:
+    """Whether what begins at `pts_ns` goes on without a gap, or a step back, where something ended at `end_ns`."""
+    return -GAP_NS <= pts_ns - end_ns <= GAP_NS
 
 
 def mono_of(samples: Samples) -> Samples:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from remotemedia._core.media import samples_to_ns
-from remotemedia.nodes.windows import follows
+from remotemedia.nodes.samples import follows
 
 if TYPE_CHECKING:
     from remotemedia._core.media import AudioFrame

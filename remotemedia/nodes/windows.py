@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from remotemedia._core.media import samples_to_ns
+from remotemedia.nodes.samples import follows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 Window: TypeAlias = "tuple[NDArray[Any], int]"
 """Its samples, of shape (channels, n), and the time of the first in ns."""
-
-GAP_NS = 1_000_000
-"""What a time stamp may be off, by rounding in files and devices, before it is a gap."""
-
-
-def follows(pts_ns: int, end_ns: int) -> bool:
-    """Whether what begins at `pts_ns` goes on without a gap, or a step back, where something ended at `end_ns`."""
-    return abs(pts_ns - end_ns) <= GAP_NS
 
 
 class WindowCutter:
