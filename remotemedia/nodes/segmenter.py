@@ -18,9 +18,8 @@ import numpy as np
 from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import frame_of
+from remotemedia.nodes.samples import follows, frame_of
 from remotemedia.nodes.vad import VERDICT
-from remotemedia.nodes.windows import follows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
