@@ -36,6 +36,8 @@ MOST_WAITING = 32
 EXACT = frozenset({"wav", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "aiff"})
 """Containers whose streams tell how long they are to the sample, so that it shows if one is cut short."""
 SHORT_NS = 250_000_000
+# tags that are no UTF-8 are no reason not to play a file; PyAV 19 takes them so of itself
+TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 FRAME_NS = 40_000_000  # of pictures without a time: 25 a second
 
 
@@ -447,7 +449,7 @@ def _opened(source: Source) -> tuple[str, Any]:
     else:
         raise TypeError(f"media are read from a path or a binary file, not from {bounded_repr(source)}")
     try:
-        return name, av.open(file, mode="r", metadata_errors="replace")
+        return name, av.open(file, mode="r", **TAGS)
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {os.strerror(error.errno or 0)}") from error
     except av.error.FFmpegError as error:

@@ -289,6 +289,23 @@ class TestBadInput:
         write_media(tmp_path / "a:b.mkv", video=False)
         assert audio_of("a:b.mkv")
 
+    def test_tags_that_are_no_utf_8_are_no_reason_not_to_read_a_file(self, folder: Path, tmp_path: Path) -> None:
+        with av.open(str(folder / "a.mp3")) as source, av.open(str(tmp_path / "t.mp3"), "w") as target:
+            target.metadata["title"] = "TITLE"
+            stream = target.add_stream_from_template(source.streams.audio[0])
+            for packet in source.demux(source.streams.audio[0]):
+                if packet.pts is not None:
+                    packet.stream = stream
+                    target.mux(packet)
+        data = (tmp_path / "t.mp3").read_bytes()
+        wide = "TITLE".encode("utf-16-le") in data
+        tag = "TITLE".encode("utf-16-le") if wide else b"TITLE"
+        assert tag in data
+        (tmp_path / "t.mp3").write_bytes(
+            data.replace(tag, b"\xff\xfe\xd8\xd8\xff"[: len(tag)].ljust(len(tag), b"\xd8"))
+        )
+        assert audio_of(tmp_path / "t.mp3")
+
     @pytest.mark.parametrize("source", [3, None, ["a.wav"]])
     def test_what_is_no_file_at_all(self, source: Any) -> None:
         with pytest.raises(TypeError, match="from a path or a binary file, not from"):
