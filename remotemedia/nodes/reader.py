@@ -38,6 +38,8 @@ EXACT = frozenset({"wav", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "aiff"})
 SHORT_NS = 250_000_000
 # tags that are no UTF-8 are no reason not to play a file; PyAV 19 takes them so of itself
 TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+RUN_UP_NS = 500_000_000
+"""What is decoded before the start: the first samples after a seek are dropped, or wrong, as codecs look back."""
 FRAME_NS = 40_000_000  # of pictures without a time: 25 a second
 
 
@@ -202,9 +204,10 @@ class _Reading:
 
     def decode(self) -> Generator[AudioFrame | VideoFrame, None, None]:
         try:
-            if self.start_ns:
+            if self.start_ns > RUN_UP_NS:
                 # of the container's own clock, in microseconds; at or before it, from where decoding can begin
-                self.container.seek((self.start_ns + self.origin_ns) // 1000, backward=True, any_frame=False)
+                begin_ns = self.start_ns - RUN_UP_NS + self.origin_ns
+                self.container.seek(begin_ns // 1000, backward=True, any_frame=False)
             merged = self._stream(self._streams[0]) if len(self._streams) == 1 else self._merged()
             for item in merged:
                 end_ns = item.end_ns if isinstance(item, AudioFrame) else item.pts_ns
