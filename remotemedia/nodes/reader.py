@@ -85,8 +85,9 @@ def read_media(
     Examples
     --------
     >>> with read_media("examples/speech/speech.wav", start_s=1.0, duration_s=0.25) as media:
-    ...     print(media.duration_ns / 1e9, next(media), sum(frame.sample_count for frame in media))
-    8.88 <AudioFrame 1 x 2048 float32, 16000 Hz, at 1.000 s> 1952
+    ...     frames = list(media)
+    >>> media.duration_ns / 1e9, frames[0].start_s, frames[-1].end_s
+    (8.88, 1.0, 1.25)
     """
     reading = _Reading(source, audio, video, start_s, duration_s, block_ms, sample_format, on_corrupt)
     return MediaInput(reading)
