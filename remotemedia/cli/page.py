@@ -97,7 +97,7 @@ class Page:
         tell(f"remotemedia: report: {self._path}\n")
 
     def _check(self, options: argparse.Namespace) -> None:
-        if not self._path:
+        if self._path in ("", "-"):
             raise UsageError("--report: name a file")
         try:
             status = os.stat(self._path)

@@ -75,7 +75,8 @@ def read_media(
     Returns
     -------
     MediaInput
-        Audio as `AudioFrame`, pictures as `VideoFrame` in rgb24, in order of their times.
+        Audio as `AudioFrame`, pictures as `VideoFrame` in rgb24, in order of their times; where the file has them far
+        apart, no more than 32 of one kind wait for the other.
 
     Raises
     ------

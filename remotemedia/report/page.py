@@ -9,15 +9,14 @@ from remotemedia.errors import NodeError, bounded_repr
 from remotemedia.report.histogram import histogram_svg
 from remotemedia.report.markup import Html, count, duration, join, tag, text
 from remotemedia.report.pipeline import pipeline_svg
-from remotemedia.report.story import Story, versions
+from remotemedia.report.story import MOST_RESULTS, Story, versions
 from remotemedia.report.style import CSS, POLICY
-from remotemedia.report.waveform import segments_of, waveform_svg
+from remotemedia.report.waveform import waveform_svg
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MOST_ROWS = 1000
-MOST_RESULTS = 50
 MOST_ERRORS = 100
 MOST_HISTOGRAMS = 200
 MOST_MANIFEST = 200_000
@@ -128,7 +127,7 @@ def _failure(story: Story) -> Html | None:
 
 
 def _audio(story: Story) -> Html | None:
-    segments = segments_of([item for _, item in story.results])
+    segments = story.segments
     if story.waveform is None and not segments:
         return None
     picture = tag(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from remotemedia.report.story import Story, name_of
-from remotemedia.report.waveform import Waveform
+from remotemedia.errors import bounded_repr
+from remotemedia.report.story import MOST_RESULTS, Story, name_of
+from remotemedia.report.waveform import Segment, Waveform, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from remotemedia.errors import InputError, NodeError
     from remotemedia.manifest import Manifest
 
-MOST_KEPT = 10_000
+MOST_SEGMENTS = 10_000
 MOST_ERRORS = 100
-SMALL = (int, float, str, bool, dict, list, tuple)
 
 
 class Recorder:
@@ -36,9 +35,9 @@ class Recorder:
         self._manifest = manifest
         self._settings = {**settings, "started": datetime.now(UTC).isoformat(timespec="seconds")}
         self._outputs: list[tuple[str | None, Any]] = []
+        self._segments: list[Segment] = []
         self._errors: list[NodeError | InputError] = []
         self._output_count = self._error_count = 0
-        self._began_s = time.monotonic()
         self.waveform: Waveform | None = None
 
     def watched(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -56,10 +55,12 @@ class Recorder:
             self.waveform.add(item)
 
     def add(self, sink: str, item: Any) -> None:
-        """Keep what came out, if it is small and there is room."""
+        """Keep what the first outputs look like, and the segments: no item, which may hold hours of audio."""
         self._output_count += 1
-        if len(self._outputs) < MOST_KEPT:
-            self._outputs.append((sink, item if isinstance(item, SMALL) else _Shown(repr(item)[:200])))
+        if len(self._outputs) < MOST_RESULTS:
+            self._outputs.append((sink, _Shown(bounded_repr(item))))
+        if len(self._segments) < MOST_SEGMENTS:
+            self._segments += segments_of((item,))
 
     def add_error(self, error: NodeError | InputError) -> None:
         """Keep what failed, if there is room."""
@@ -79,6 +80,7 @@ class Recorder:
             metrics=metrics,
             results=self._outputs,
             result_count=self._output_count,
+            segments=self._segments,
             errors=self._errors,
             error_count=max(self._error_count, failed + refused),
             failure=failure,
@@ -88,7 +90,7 @@ class Recorder:
 
 
 class _Shown:
-    """Stands for an item that is not kept: frames would hold hours of audio."""
+    """Stands for an item that is not kept."""
 
     def __init__(self, told: str) -> None:
         self._told = told

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from remotemedia.report.waveform import Segment, segments_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from remotemedia.manifest import Manifest
     from remotemedia.report.waveform import Waveform
     from remotemedia.result import ExecutionResult
+
+MOST_RESULTS = 50
 
 
 @dataclass
@@ -27,9 +31,11 @@ class Story:
     metrics : dict
         What it counted; ``{}`` if it did not come so far.
     results : sequence of (str or None, item)
-        What came out, with the sink where that is known; as much of it as was kept.
+        The first of what came out, with the sink where that is known.
     result_count : int
         How much came out.
+    segments : sequence of (start, end, text)
+        What is drawn on the audio, in s.
     errors : sequence of NodeError or InputError
         What failed and was dropped; as many as were kept.
     error_count : int
@@ -47,6 +53,7 @@ class Story:
     metrics: dict[str, Any]
     results: Sequence[tuple[str | None, Any]]
     result_count: int
+    segments: Sequence[Segment]
     errors: Sequence[NodeError | InputError]
     error_count: int
     failure: BaseException | None = None
@@ -57,17 +64,18 @@ class Story:
 def story_of(result: ExecutionResult, title: str | None, waveform: Waveform | None) -> Story:
     """Return the story of a result."""
     manifest = result.manifest
-    count = result.count
     lane = result._lane
-    results = lane.values[:200].tolist() if result._results is None and lane is not None else result.results
+    in_blocks = result._results is None and lane is not None  # then only what is shown becomes objects
+    first = lane.values[:MOST_RESULTS].tolist() if in_blocks and lane is not None else result.results[:MOST_RESULTS]
     return Story(
         title=title or name_of(manifest),
         status=result.status.value,
         engine=result.engine,
         manifest=manifest,
         metrics=result.metrics,
-        results=[(None, item) for item in results],
-        result_count=count,
+        results=[(None, item) for item in first],
+        result_count=result.count,
+        segments=[] if in_blocks else segments_of(result.results),
         errors=result.errors,
         error_count=len(result.errors),
         waveform=waveform,

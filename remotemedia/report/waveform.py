@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from remotemedia.report.markup import Html, clock, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from remotemedia._core.media import AudioFrame
 
@@ -16,6 +16,10 @@ FIRST_BIN_NS = 5_000_000
 WIDTH, HEIGHT, FOOT = 1000, 120, 18
 MOST_SEGMENTS = 500
 TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
+
+
+Segment = tuple[float, float, str]
+"""Start and end in s, and the text."""
 
 
 class Waveform:
@@ -86,7 +90,7 @@ class Waveform:
         return np.fmin.reduceat(least, starts).tolist(), np.fmax.reduceat(most, starts).tolist()
 
 
-def segments_of(results: Sequence[Any]) -> list[tuple[float, float, str]]:
+def segments_of(results: Iterable[Any]) -> list[Segment]:
     """Return start and end in s, and the text, of the results that are segments: dicts with these numbers."""
     found = []
     for item in results:
@@ -103,7 +107,7 @@ def _time_of(item: dict[Any, Any], key: str) -> float | None:
     return float(value) if is_time else None  # type: ignore[arg-type]
 
 
-def waveform_svg(waveform: Waveform | None, segments: Sequence[tuple[float, float, str]]) -> Html:
+def waveform_svg(waveform: Waveform | None, segments: Sequence[Segment]) -> Html:
     """Return the picture: the waveform, if there is one, and the segments on it."""
     end_s = max([(waveform.end_ns / 1e9 if waveform else 0.0), *(end for _, end, _ in segments)], default=0.0)
     end_s = end_s or 1.0
@@ -156,11 +160,11 @@ def _outline(waveform: Waveform, end_s: float) -> str:
     return "M" + "L".join(upper + lower[::-1]) + "Z"
 
 
-def _merged(segments: Sequence[tuple[float, float, str]], end_s: float) -> list[tuple[float, float, str]]:
+def _merged(segments: Sequence[Segment], end_s: float) -> list[Segment]:
     """Return the segments, neighbours as one where they are too many, or too near each other, to be told apart."""
     if len(segments) <= MOST_SEGMENTS:
         return list(segments)
-    merged: list[tuple[float, float, str]] = []
+    merged: list[Segment] = []
     for start, end, _ in sorted(segments):
         if merged and start - merged[-1][1] <= end_s / MOST_SEGMENTS:
             merged[-1] = merged[-1][0], max(end, merged[-1][1]), ""

@@ -79,7 +79,21 @@ def test_the_audio_of_the_input_is_drawn_and_that_of_a_producer(folder, capsys):
     assert 'class="wave"' in page()
 
 
-def test_frames_are_not_kept(folder, capsys):
+def test_no_item_is_kept(folder, plugins, capsys):
+    import weakref
+
+    import remotemedia as rm
+    from remotemedia.report.recorder import Recorder
+
+    recorder = Recorder(rm.Pipeline("a").add("Echo").to_manifest(), {})
+    array = np.zeros((1, 5), np.float32)
+    gone = weakref.ref(array)
+    recorder.add("n0", {"start": 0.0, "end": 1.0, "frame": rm.AudioFrame(array, 8000)})
+    del array
+    assert gone() is None
+
+
+def test_frames_are_shown_by_what_they_are(folder, capsys):
     write_media(folder / "a.mp4", seconds=2.0)
     manifest = chain_manifest(folder, ("PassThrough", {}))
     assert main(["run", manifest, "-i", "a.mp4", "-o", "out", "--report", "report.html"]) == 0
@@ -89,6 +103,7 @@ def test_frames_are_not_kept(folder, capsys):
 @pytest.mark.parametrize(
     ("report", "message"),
     [("in.jsonl", "the input, -i in.jsonl"), ("m.json", "the manifest"), (".", "it is a folder"), ("", "name a file"),
+     ("-", "name a file"),
      ("out", "-o writes the results there")],
 )  # fmt: skip
 def test_it_is_never_written_over_what_the_run_reads_or_writes(folder, capsys, report, message):
