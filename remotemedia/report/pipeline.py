@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, EDGE = 184, 90, 64, 24, 12
+FITS = 1040  # what a page is wide enough for; a little more is drawn smaller
 MOST_DRAWN = 400
 MOST_LETTERS = 22
 
@@ -54,7 +55,7 @@ def pipeline_svg(metrics: Mapping[str, Any], types: Mapping[str, str], order: li
         height=height,
         role="img",
         aria_label="The pipeline, items go from left to right; the table below says the same",
-        class_="fits" if len(layers) <= 5 else None,
+        class_="fits" if width <= FITS else "nearly" if width <= 1.4 * FITS else None,
     )
     return tag("div", picture, class_="scroll", tabindex=0, role="region", aria_label="The pipeline as a picture")
 

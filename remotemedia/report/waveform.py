@@ -145,7 +145,7 @@ def waveform_svg(waveform: Waveform | None, segments: Sequence[Segment]) -> Html
         viewBox=f"0 0 {WIDTH} {HEIGHT + FOOT}",
         role="img",
         aria_label=f"The audio over {end_s:.1f} seconds, with {len(segments)} segments",
-        class_="waveform",
+        class_="waveform few" if len(segments) <= 100 else "waveform",
     )
 
 
