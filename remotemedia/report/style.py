@@ -25,11 +25,12 @@ dd{margin:0;font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:10px;background:var(--card);padding:8px}
 :focus-visible{outline:2px solid var(--mark);outline-offset:2px}
 svg{display:block;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}svg text{fill:var(--ink)}
-svg.fits{margin:0 auto}svg.nearly{max-width:100%;min-width:880px;height:auto}svg.waveform{width:100%;min-width:560px;height:auto}
+svg.fits{margin:0 auto}svg.nearly{max-width:100%;min-width:880px;height:auto}
+svg.waveform{width:100%;min-width:560px;height:auto}
 .box{fill:var(--page);stroke:var(--line);stroke-width:1.5}.box.failed{stroke:var(--bad)}.id{font-weight:600;font-size:13px}
 svg .type,svg .sent,svg .tick{fill:var(--soft);font-size:11px}.counts{font-variant-numeric:tabular-nums;font-size:12px}
 svg .time{font-size:11px;fill:var(--mark)}.rail{fill:var(--line)}.share{fill:var(--fill)}
-.line{fill:none;stroke:var(--soft);stroke-width:1.4}.head{fill:var(--soft)}.sent{text-anchor:middle}
+.line{fill:none;stroke:var(--soft);stroke-width:1.4}.head{fill:var(--soft)}.sent{text-anchor:middle;paint-order:stroke;stroke:var(--card);stroke-width:4px}
 .bars{fill:var(--fill)}.axis{stroke:var(--soft);stroke-width:1}.mark{stroke:var(--ink);stroke-dasharray:3 2}
 .mark.p99{stroke:var(--warm)}.tick.end{text-anchor:end}.tick.mid{text-anchor:middle}
 .wave{fill:var(--wave)}.segment{fill:var(--seg)}.few .segment{stroke:var(--seg2);stroke-width:.8}
