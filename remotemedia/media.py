@@ -124,8 +124,10 @@ def _video(form: dict[str, Any], pts_ns: int, metadata: dict[str, Any]) -> Video
 
     pixel_format: Any = _choice(form, PIXEL_BYTES)
     height, width, data = _whole(form, "height"), _whole(form, "width"), _bytes(form, "pixels")
+    if height < 1 or width < 1:
+        raise ValueError(f"'width' and 'height' must be at least 1, not {width} and {height}")
     wanted = height * width * PIXEL_BYTES[pixel_format]
-    if height < 1 or width < 1 or len(data) != wanted:
+    if len(data) != wanted:
         raise ValueError(f"'pixels' holds {len(data)} bytes, {width} x {height} of {pixel_format} are {wanted}")
     array = np.frombuffer(data, np.uint8).reshape(height, width, PIXEL_BYTES[pixel_format])
     return VideoFrame(array, pts_ns, pixel_format, metadata)

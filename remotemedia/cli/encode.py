@@ -10,7 +10,11 @@ from typing import Any
 from remotemedia.errors import bounded_repr, bounded_text
 
 
-class ReprError(Exception):
+class FormError(Exception):
+    """An item has no form in what is written; the message says why, and is all that is told."""
+
+
+class ReprError(FormError):
     """The repr of an item raised."""
 
 
@@ -86,7 +90,7 @@ def _check_keys(item: Any) -> None:
 
 def fault(error: Exception) -> str:
     """Return why an item has no line, from what its encoder raised."""
-    if isinstance(error, ReprError):
+    if isinstance(error, FormError):
         return str(error)
     reason = (
         "it is nested too deep" if isinstance(error, RecursionError) else bounded_text(error) or type(error).__name__

@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from remotemedia.cli.encode import FormError
 from remotemedia.cli.failures import UsageError
-from remotemedia.errors import InputError, bounded_repr
+from remotemedia.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,7 @@ MEDIA_SUFFIXES = frozenset(
 STREAMS = ("auto", "audio", "video", "both")
 PCM_FORMATS = ("s16le", "f32le")  # as in remotemedia.nodes.pcm, which is not imported for --help
 PCM_BLOCK_MS = 20.0
+MOST_HZ, MOST_CHANNELS = 10_000_000, 256  # of an AudioFrame
 
 
 class PcmFormat(NamedTuple):
@@ -72,6 +74,8 @@ def read_pcm_format(text: str) -> PcmFormat:
     if not (_is_count(rate) and _is_count(channels)) or sample_format not in PCM_FORMATS:
         wanted = f"RATE[:CHANNELS[:FORMAT]], such as 16000 or 48000:2:s16le; formats are {', '.join(PCM_FORMATS)}"
         raise UsageError(f"--pcm {text if len(text) <= 40 else text[:39] + '…'}: must be {wanted}")
+    if int(rate) > MOST_HZ or int(channels) > MOST_CHANNELS:
+        raise UsageError(f"--pcm {text}: at most {MOST_HZ} Hz and {MOST_CHANNELS} channels")
     return PcmFormat(int(rate), int(channels), sample_format)
 
 
@@ -171,13 +175,13 @@ def encode_pcm(item: Any) -> bytes:
 
     Raises
     ------
-    TypeError
+    FormError
         It is something else.
     """
     from remotemedia.media import AudioFrame
 
     if not isinstance(item, AudioFrame):
-        raise TypeError(f"raw PCM is written of AudioFrame items, not of a {type(item).__name__}")
+        raise FormError(f"raw PCM is written of AudioFrame items, not of a {type(item).__name__}")
     from remotemedia.nodes.pcm import pcm_of
 
     return pcm_of(item)
@@ -194,16 +198,15 @@ class SrtEncoder:
 
         Raises
         ------
-        TypeError
-            It is no dict with the numbers start and end.
+        FormError
+            It is no segment.
         """
-        from remotemedia.nodes.subtitles import format_srt
+        from remotemedia.nodes.subtitles import cue_of, format_srt
 
-        start, end = (item.get("start"), item.get("end")) if isinstance(item, dict) else (None, None)
-        if not isinstance(start, int | float) or not isinstance(end, int | float):
-            raise TypeError(
-                f"subtitles are written of dicts with 'start' and 'end' in seconds, not {bounded_repr(item)}"
-            )
+        try:
+            start, end, text = cue_of(item)
+            cue = format_srt(self._count + 1, start, end, text or "speech")
+        except (TypeError, ValueError) as error:
+            raise FormError(f"no subtitle can be made of it: {error}") from error
         self._count += 1
-        text = item.get("text") or item.get("label") or "speech"
-        return format_srt(self._count, start, end, str(text)).rstrip("\n").encode("utf-8", "replace") + b"\n"
+        return cue.rstrip("\n").encode("utf-8", "replace") + b"\n"

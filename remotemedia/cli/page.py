@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.cli.failures import OutputError, UsageError
-from remotemedia.cli.files import is_file, reader_of
+from remotemedia.cli.files import reader_of
 from remotemedia.cli.standard import tell
+from remotemedia.errors import bounded_text
 from remotemedia.nodes.unfinished import UnfinishedFile
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from remotemedia.cli.files import Source
+    from remotemedia.cli.writer import LineWriter
     from remotemedia.errors import InputError, NodeError
     from remotemedia.manifest import Manifest
     from remotemedia.result import ExecutionStatus
@@ -35,6 +37,8 @@ class Page:
         What is run.
     source : Source or None
         The input.
+    writer : LineWriter
+        The output.
 
     Raises
     ------
@@ -42,13 +46,15 @@ class Page:
         The file is a folder, or one that this run reads or writes.
     """
 
-    def __init__(self, options: argparse.Namespace, manifest: Manifest, source: Source | None) -> None:
+    def __init__(
+        self, options: argparse.Namespace, manifest: Manifest, source: Source | None, writer: LineWriter
+    ) -> None:
         from remotemedia.report.recorder import Recorder
 
         self._path = options.report
         self._manifest = manifest
         self._source = source
-        self._check(options)
+        self._check(options, writer)
         given = {
             "error policy": options.on_error,
             "manifest": options.manifest,
@@ -85,31 +91,38 @@ class Page:
         try:
             self._hear_source()
             page = report_html(self._recorder.story(metrics, status.value, engine, failure))
-            file = UnfinishedFile(self._path)
+            file = UnfinishedFile(self._path, make_folders=False)
             file.write(page.encode("utf-8", "backslashreplace"))
             file.finish()
-        except OSError as error:
-            told = f"--report {self._path}: cannot be written: {error.strerror or error}"
+        except Exception as error:  # whatever it is: what ended the run is not to be hidden by it
+            reason = error.strerror if isinstance(error, OSError) else f"cannot be made: {bounded_text(error)}"
+            told = f"--report {self._path}: {reason}"
             if failure is not None:
                 failure.add_note(told)
                 return
             raise OutputError(told) from error
         tell(f"remotemedia: report: {self._path}\n")
 
-    def _check(self, options: argparse.Namespace) -> None:
+    def _check(self, options: argparse.Namespace, writer: LineWriter) -> None:
         if self._path in ("", "-"):
             raise UsageError("--report: name a file")
         try:
             status = os.stat(self._path)
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(self._path) or "."):
+                raise UsageError(f"--report {self._path}: there is no such folder") from None
             return
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--report {self._path}: {getattr(error, 'strerror', None) or error}") from error
         if stat.S_ISDIR(status.st_mode):
             raise UsageError(f"--report {self._path}: it is a folder; name a file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"--report {self._path}: it is a pipe or a device; name a file")
         reader = reader_of(status, options, self._manifest, self._source)
         if reader is not None:
             raise UsageError(f"--report {self._path}: it is read by this run ({reader}); write to another file")
-        if options.output != "-" and is_file(options.output, status):
-            raise UsageError(f"--report {self._path}: -o writes the results there; write to another file")
+        if writer.is_file(status):
+            raise UsageError(f"--report {self._path}: the results go there; write to another file")
 
     def _hear_source(self) -> None:
         """Read what a producer read once more, for the waveform: what it emits is seen by nodes alone."""

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         producers = executor.check(manifest)  # whatever is wrong with it is known before a file is touched
         source = open_source(options, producers, stack)
         writer = open_writer(options, manifest, source, stack)
-        page = None if options.report is None else Page(options, manifest, source)
+        page = None if options.report is None else Page(options, manifest, source, writer)
         feed = source.feed if source is not None else None
         dropped = Dropped(options.on_error, feed, with_traceback=options.traceback)
         takers: list[OnError] = []

@@ -72,6 +72,13 @@ class LineWriter:
         """How many items were written."""
         return sum(self.counts.values())
 
+    def is_file(self, status: os.stat_result) -> bool:
+        """Whether a status is that of the file that is written, whatever its name."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), status)
+        except (OSError, ValueError, AttributeError):
+            return False
+
     def begin(self) -> None:
         """Empty a regular file, if that was not done yet; `write` does it too.
 

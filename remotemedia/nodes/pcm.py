@@ -95,8 +95,10 @@ def _read_whole(file: IO[bytes], count: int) -> bytes:
 
 
 def pcm_of(frame: AudioFrame) -> bytes:
-    """Return the samples of a frame, those of all channels in turn, little-endian, in the type that they have."""
+    """Return the samples of a frame, those of all channels in turn, little-endian: s16le, or f32le of any float."""
     samples = frame.samples
+    if samples.dtype == np.float64:
+        samples = samples.astype(np.float32)
     return samples.T.astype(samples.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
@@ -135,7 +137,7 @@ class PcmReader(NodeExecutor):
 
 
 class PcmWriter(NodeExecutor):
-    """Write the samples of `AudioFrame` items without a header, in the type that they have: a sink.
+    """Write the samples of `AudioFrame` items without a header, s16le of int16 and f32le of floats: a sink.
 
     To standard output each frame at once, so that a player that reads it goes on. Into a file under another name,
     which the file's own takes the place of at the flush; then it emits ``{"path": …, "duration_s": …, "bytes": …}``.
@@ -178,12 +180,14 @@ class PcmWriter(NodeExecutor):
 
     def flush(self) -> list[dict[str, Any]] | None:
         """Finish the file."""
+        if self._unfinished is not None:
+            self._unfinished.check()
         if self._kind is None:
             return None
         told = {"path": self._path, "duration_s": self._samples / self._kind[0], "bytes": self._bytes}
         if self._unfinished is not None:
-            unfinished, self._unfinished = self._unfinished, None
-            unfinished.finish()
+            self._unfinished.finish()
+            self._unfinished = None
         self._reset()
         return None if self._path == "-" else [told]
 

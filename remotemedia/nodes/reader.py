@@ -241,7 +241,7 @@ class _Reading:
         decoders = {stream.index: self._decoder(stream) for stream in self._streams}
         waiting: dict[int, deque[AudioFrame | VideoFrame]] = {index: deque() for index in decoders}
         for packet in self.container.demux(self._streams):
-            index = packet.stream_index
+            index = packet.stream.index  # the last, empty packets have no other
             waiting[index].extend(decoders[index].frames_of(packet))
             while all(q or decoders[i].over for i, q in waiting.items()) or len(waiting[index]) > MOST_WAITING:
                 if not any(waiting.values()):

@@ -14,7 +14,7 @@ import soxr
 from remotemedia._core.media import AudioFrame, samples_to_ns
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import INT16, follows, frame_of
+from remotemedia.nodes.samples import follows, frame_of, refuse_infinite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +72,7 @@ class Resample(NodeExecutor):
             return [*tail, frame]
         if not frame.sample_count:
             return tail
-        refuse_infinite(frame)
+        refuse_infinite(frame, "the filter would spread it")
         if stream is None:
             stream = self._stream = _Stream(frame, self._rate, self._quality)
         return tail + stream.add(frame)
@@ -141,9 +141,3 @@ def in_turn(samples: NDArray[Any]) -> NDArray[Any]:
     for channel in range(channels):  # channel by channel: a copy of the transposed array takes four times as long
         turned[:, channel] = samples[channel]
     return turned
-
-
-def refuse_infinite(frame: AudioFrame) -> None:
-    """Raise ValueError for NaN and infinity: the filter would spread them, and never be rid of them."""
-    if frame.samples.dtype != INT16 and not np.isfinite(frame.samples).all():
-        raise ValueError("samples must be finite numbers, got NaN or infinity: the filter would spread it")

@@ -125,6 +125,12 @@ def refuse_nan(samples: Samples) -> None:
         raise ValueError("samples must be numbers, got NaN")
 
 
+def refuse_infinite(frame: AudioFrame, why: str) -> None:
+    """Raise ValueError if a sample of a frame is NaN or infinity, with the reason."""
+    if frame.samples.dtype != INT16 and not np.isfinite(frame.samples).all():
+        raise ValueError(f"samples must be finite numbers, got NaN or infinity: {why}")
+
+
 def _array(samples: object, node: str) -> Samples:
     if not isinstance(samples, np.ndarray):
         what = f"{node} takes AudioFrame items, or arrays of samples, got {type(samples).__name__}"

@@ -90,7 +90,7 @@ class SrtWriter(NodeExecutor):
 
     def process(self, item: object) -> None:
         """Write a segment."""
-        start_s, end_s, text = _cue_of(item)
+        start_s, end_s, text = cue_of(item)
         number = self._count + 1
         if text is None:
             text = self._text.replace("{index}", str(number))
@@ -136,7 +136,14 @@ def _lines(text: str) -> str:
     return "".join(f"{line}\n" for line in lines if line)
 
 
-def _cue_of(item: object) -> tuple[float, float, str | None]:
+def cue_of(item: object) -> tuple[float, float, str | None]:
+    """Return start and end in s, and the text if it has any, of a segment.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is none.
+    """
     text: object = None
     if isinstance(item, AudioFrame):
         known: Mapping[str, object] = {"start": item.start_s, "end": item.end_s, **item.metadata}
@@ -154,4 +161,4 @@ def _cue_of(item: object) -> tuple[float, float, str | None]:
             raise ValueError(f"the segment has no {key!r} in s: put SpeechSegmenter before SrtWriter")
     assert isinstance(start_s, int | float)
     assert isinstance(end_s, int | float)
-    return start_s, end_s, None if text is None else str(text)
+    return start_s, end_s, None if text is None or not str(text).strip() else str(text)

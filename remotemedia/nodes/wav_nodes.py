@@ -122,13 +122,15 @@ class _WavFile:
         data = _integers(frame.samples.T, self._sample_bytes)
         if (self._samples + frame.sample_count) * frame.channels * self._sample_bytes > MOST_BYTES:
             raise ValueError("a WAV file holds 4 GiB at most: write FLAC by MediaWriter, or several files")
+        self._unfinished.check()
         try:
             self._wave.writeframesraw(data)
         except OSError as error:
-            raise self._unfinished.failure(error) from error
+            raise self._failed(error) from error
         self._samples += frame.sample_count
 
     def finish(self) -> dict[str, Any]:
+        self._unfinished.check()
         path, end_s = str(self._unfinished.path), self._start_s + self._samples / self._kind[0]
         try:
             if not self._samples:
@@ -136,10 +138,14 @@ class _WavFile:
             self._wave.close()  # writes the length into the header; the file stays open
             size = self._unfinished.file.tell()
         except OSError as error:
-            self._unfinished.discard()
-            raise self._unfinished.failure(error) from error
+            raise self._failed(error) from error
         self._unfinished.finish()
         return {"path": path, "start": round(self._start_s, 3), "end": round(end_s, 3), "bytes": size}
+
+    def _failed(self, error: OSError) -> OSError:
+        failure = self._unfinished.fail(error)
+        self.discard()
+        return failure
 
     def discard(self) -> None:
         self._unfinished.discard()

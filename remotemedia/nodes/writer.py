@@ -15,14 +15,18 @@ from remotemedia._core.media import AudioFrame, VideoFrame
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.errors import bounded_text
 from remotemedia.nodes.params import Params
-from remotemedia.nodes.samples import refuse_nan
+from remotemedia.nodes.samples import refuse_infinite
 from remotemedia.nodes.unfinished import UnfinishedFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
 NS = 1_000_000_000
 CLOCK = Fraction(1, 90_000)  # of pictures
+OPUS_HZ = 48_000
+LEAST_PAUSE = 50  # parts of a second
 STREAMS = ("auto", "audio", "video", "both")
 MOST_WAITING = 1000
 """Packets that wait for the other stream to begin: a file's header tells of both."""
@@ -59,8 +63,9 @@ class MediaWriter(NodeExecutor):
     what ends early leaves nothing, and a file that was there stays as it was; in a session that goes on, the next
     flush puts the next file in its place.
 
-    Audio has one rate and number of channels; pauses between frames are closed. Samples are converted to what the codec
-    takes (Opus: 48 kHz). Pictures keep their times, which must rise, and have one size, which H.264 and VP9 want even.
+    Audio has one rate and number of channels. Pauses between frames are closed; beside video those of 20 ms and more
+    are filled with silence. Samples are converted to what the codec takes (Opus: 48 kHz). Pictures keep their times,
+    which must rise, and have one size, which H.264 and VP9 want even.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
@@ -112,11 +117,11 @@ class MediaWriter(NodeExecutor):
 
     def flush(self) -> list[dict[str, Any]] | None:
         """Finish the file."""
-        file, self._file = self._file, None
-        if file is None:
+        if self._file is None:
             return None
-        told: dict[str, Any] = file.guarded(file.finish)
-        return [told]
+        told: dict[str, Any] | None = self._file.guarded(self._file.finish)
+        self._file = None
+        return None if told is None else [told]
 
     def cleanup(self) -> None:
         """Remove what was not finished."""
@@ -144,35 +149,49 @@ class _MediaFile:
         except BaseException:
             self._unfinished.discard()
             raise
+        self._failure: Exception | None = None
         self._streams: dict[str, Any] = {}
         self._waiting: list[Any] | None = []  # packets, until all streams are there
+        self._muxed = 0
         self._origin_ns: int | None = None
         self._start_ns = self._end_ns = 0
         self._audio: tuple[int, int] | None = None  # rate, channels
         self._samples = 0
         self._picture: tuple[int, int] | None = None  # width, height
-        self._last_pts = -1
+        self._last_pts: int | None = None
+        self._offset = 0  # where audio begins, in samples
 
     def guarded(self, call: Any, *arguments: Any) -> Any:
-        """Call, and tell by the path what FFmpeg, or the disk, had against it; the file is given up then."""
+        """Call, and tell by the path what FFmpeg, or the disk, had against it; the file is given up then.
+
+        What lacks a piece is not put in place: every later call ends in the same error.
+        """
+        if self._failure is not None:
+            raise self._failure
         try:
             return call(*arguments)
         except OSError as error:
+            self._failure = self._unfinished.failure(error)
             self.discard()
-            raise self._unfinished.failure(error) from error
+            raise self._failure from error
         except av.error.FFmpegError as error:
+            self._failure = ValueError(f"{self._unfinished.path}: cannot be encoded: {bounded_text(error)}")
             self.discard()
-            raise ValueError(f"{self._unfinished.path}: cannot be encoded: {bounded_text(error)}") from error
+            raise self._failure from error
 
     def write(self, item: AudioFrame | VideoFrame) -> None:
         if self._origin_ns is None:
             self._origin_ns = self._start_ns = self._end_ns = item.pts_ns
+        self._start_ns = min(self._start_ns, item.pts_ns)
         if isinstance(item, AudioFrame):
             self._write_audio(item)
         else:
             self._write_video(item)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> dict[str, Any] | None:
+        if not self._streams:  # nothing came that could be written
+            self.discard()
+            return None
         if "audio" in self._streams:
             for frame in self._resampler.resample(None):
                 self._mux(self._streams["audio"].encode(frame))
@@ -185,6 +204,10 @@ class _MediaFile:
             raise ValueError(f"{self._unfinished.path}: no {missing} frames came: set 'streams' to {there!r}")
         self._container.close()
         path = self._unfinished.path
+        if not self._muxed or not self._unfinished.temporary.stat().st_size:
+            self.discard()
+            codecs = ", ".join(stream.codec_context.name for stream in self._streams.values())
+            raise ValueError(f"{path}: nothing was encoded: such a file may not hold {codecs or 'what came'}")
         self._unfinished.finish()
         start_s, end_s = round(self._start_ns / NS, 3), round(self._end_ns / NS, 3)
         return {"path": str(path), "start": start_s, "end": end_s, "bytes": os.stat(path).st_size}
@@ -206,23 +229,34 @@ class _MediaFile:
             raise ValueError(f"a file has one rate and number of channels: {self._audio} (Hz, channels), not {kind}")
         if not item.sample_count:
             return
-        refuse_nan(item.samples)
+        refuse_infinite(item, "no codec takes it")
+        if not self._samples:
+            self._offset = self._position(item)
+        elif len(self.wanted) == 2:
+            self._pad(self._position(item) - self._offset - self._samples, item)
         samples = np.ascontiguousarray(item.samples)
-        name = {"f": "fltp" if samples.itemsize == 4 else "dblp", "i": "s16p"}[samples.dtype.kind]
-        frame = av.AudioFrame.from_ndarray(samples, format=name, layout=LAYOUTS[item.channels])
-        frame.sample_rate, frame.time_base = item.sample_rate, Fraction(1, item.sample_rate)
-        frame.pts = self._samples + self._audio_offset(item)
-        self._samples += item.sample_count
         self._end_ns = max(self._end_ns, item.end_ns)
+        self._encode(samples, item.sample_rate)
+
+    def _position(self, item: AudioFrame) -> int:
+        """Return the time of a frame in the file, in samples."""
+        return (2 * (item.pts_ns - (self._origin_ns or 0)) * item.sample_rate + NS) // (2 * NS)
+
+    def _pad(self, missing: int, item: AudioFrame) -> None:
+        """Write silence where audio pauses beside a film."""
+        while missing > item.sample_rate // LEAST_PAUSE:
+            count = min(missing, item.sample_rate)
+            self._encode(np.zeros((item.channels, count), item.samples.dtype), item.sample_rate)
+            missing -= count
+
+    def _encode(self, samples: NDArray[Any], rate: int) -> None:
+        name = {"f": "fltp" if samples.itemsize == 4 else "dblp", "i": "s16p"}[samples.dtype.kind]
+        frame = av.AudioFrame.from_ndarray(samples, format=name, layout=LAYOUTS[samples.shape[0]])
+        frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+        frame.pts = self._offset + self._samples
+        self._samples += samples.shape[1]
         for piece in self._resampler.resample(frame):
             self._mux(self._streams["audio"].encode(piece))
-
-    def _audio_offset(self, item: AudioFrame) -> int:
-        """Return where audio begins in a file whose pictures began before it, in samples."""
-        if not self._samples:
-            offset_ns = max(0, item.pts_ns - (self._origin_ns or 0))
-            self._offset = (offset_ns * item.sample_rate + NS // 2) // NS
-        return self._offset
 
     def _begin_audio(self, rate: int, channels: int) -> None:
         if channels not in LAYOUTS:
@@ -230,6 +264,8 @@ class _MediaFile:
         codec = av.Codec(str(self._kind.audio), "w")
         rates = codec.audio_rates
         encoded_rate = rate if not rates or rate in rates else min(rates, key=lambda r: (r < rate, abs(r - rate)))
+        if codec.name == "libopus":  # at other rates Matroska tells its delay wrongly
+            encoded_rate = OPUS_HZ
         stream: Any = self._container.add_stream(codec.name, rate=encoded_rate, layout=LAYOUTS[channels])
         if self._bit_rates["audio"]:
             stream.bit_rate = self._bit_rates["audio"]
@@ -249,7 +285,7 @@ class _MediaFile:
                 f"all pictures of a file have one size: {self._picture} pixels, not {size}: put Resize before"
             )
         pts = round((item.pts_ns - (self._origin_ns or 0)) / NS / CLOCK)
-        if pts <= self._last_pts:
+        if self._last_pts is not None and pts <= self._last_pts:
             raise ValueError(f"the times of pictures must rise, got {item.start_s:.6f} s behind another")
         array = np.ascontiguousarray(item.array if item.format != "gray" else item.array[:, :, 0])
         frame = av.VideoFrame.from_ndarray(array, format=item.format)
@@ -273,11 +309,13 @@ class _MediaFile:
     def _mux(self, packets: list[Any]) -> None:
         if self._waiting is None:
             self._container.mux(packets)
+            self._muxed += len(packets)
             return
         self._waiting += packets
         if len(self._streams) == len(self.wanted):
             waiting, self._waiting = self._waiting, None
             self._container.mux(waiting)
+            self._muxed += len(waiting)
         elif len(self._waiting) > MOST_WAITING:
             raise ValueError(f"only {self._only()} frames came so far: set 'streams' to {self._only()!r}")
 

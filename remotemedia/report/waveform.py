@@ -94,10 +94,10 @@ def segments_of(results: Iterable[Any]) -> list[Segment]:
     """Return start and end in s, and the text, of the results that are segments: dicts with these numbers."""
     found = []
     for item in results:
-        if isinstance(item, dict):
-            start, end = _time_of(item, "start"), _time_of(item, "end")
+        if type(item) is dict:  # no subclass: what its methods do is its own affair
+            start, end, told = _time_of(item, "start"), _time_of(item, "end"), item.get("text")
             if start is not None and end is not None and start <= end:
-                found.append((start, end, str(item.get("text") or "")[:200]))
+                found.append((start, end, told[:200] if isinstance(told, str) else ""))
     return found
 
 

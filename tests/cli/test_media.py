@@ -102,11 +102,15 @@ class TestPcm:
         assert main(["run", through, "-i", str(tmp_path / "in"), "--pcm", "16000", "-o", str(tmp_path / "o.raw")]) == 0
         assert (tmp_path / "o.raw").read_bytes() == self.SAMPLES.tobytes()
 
-    @pytest.mark.parametrize("text", ["", "x", "0", "-1", "16000:0", "16000:1:mp3", "16000:1:s16le:3", "1" * 5000, "१"])
+    @pytest.mark.parametrize(
+        "text",
+        ["", "x", "0", "-1", "16000:0", "16000:1:mp3", "16000:1:s16le:3", "1" * 5000, "१", "99999999", "8000:300"],
+    )
     def test_what_it_is_must_be_said_so(self, through: str, feed: Any, capsys: Any, text: str) -> None:
         feed(b"")
         assert main(["run", through, f"--pcm={text}"]) == 2
-        assert "must be RATE[:CHANNELS[:FORMAT]]" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "must be RATE[:CHANNELS[:FORMAT]]" in told or "at most 10000000 Hz and 256 channels" in told
 
     def test_options_that_contradict(self, tmp_path: Path, through: str, feed: Any, capsys: Any) -> None:
         feed(b"")
@@ -141,7 +145,7 @@ class TestSubtitles:
     def test_what_is_no_segment_is_told(self, through: str, feed: Any, capsys: Any) -> None:
         feed(b'{"start": "0"}\n')
         assert main(["run", through, "--format", "srt"]) == 1
-        assert "subtitles are written of dicts with 'start' and 'end' in seconds" in capsys.readouterr().err
+        assert "no subtitle can be made of it: the segment has no 'start' in s" in capsys.readouterr().err
 
 
 class Terminal(io.StringIO):

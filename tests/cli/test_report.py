@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +107,7 @@ def test_frames_are_shown_by_what_they_are(folder, capsys):
     ("report", "message"),
     [("in.jsonl", "the input, -i in.jsonl"), ("m.json", "the manifest"), (".", "it is a folder"), ("", "name a file"),
      ("-", "name a file"),
-     ("out", "-o writes the results there")],
+     ("out", "the results go there")],
 )  # fmt: skip
 def test_it_is_never_written_over_what_the_run_reads_or_writes(folder, capsys, report, message):
     manifest = chain_manifest(folder, ("PassThrough", {}))
@@ -113,6 +116,39 @@ def test_it_is_never_written_over_what_the_run_reads_or_writes(folder, capsys, r
     assert main(["run", os.path.basename(manifest), "-i", "in.jsonl", "-o", "out", f"--report={report}"]) == 2
     assert message in capsys.readouterr().err
     assert {name: Path(name).read_bytes() for name in kept} == kept
+
+
+def test_a_pipe_is_not_replaced_and_no_folder_is_made(folder, capsys):
+    manifest = chain_manifest(folder, ("PassThrough", {}))
+    os.mkfifo("pipe")
+    for report, message in (("pipe", "it is a pipe or a device"), ("none/r.html", "there is no such folder")):
+        assert main(["run", manifest, "-i", "in.jsonl", f"--report={report}"]) == 2
+        assert message in capsys.readouterr().err
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+    assert not Path("none").exists()
+
+
+def test_where_standard_output_goes_is_not_replaced(folder):
+    manifest = chain_manifest(folder, ("PassThrough", {}))
+    Path("so.txt").write_text("")
+    with Path("so.txt").open("ab") as out:
+        command = [sys.executable, "-m", "remotemedia", "run", manifest, "-i", "in.jsonl", "--report", "so.txt"]
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, check=False, text=True)
+    assert done.returncode == 2
+    assert "the results go there" in done.stderr
+
+
+def test_what_goes_wrong_with_the_page_does_not_hide_what_ended_the_run(folder, capsys, monkeypatch):
+    manifest = chain_manifest(folder, ("Multiply", {"multiplier": 2}))
+
+    def broken(*_):
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr("remotemedia.report.report_html", broken)
+    assert main(["run", manifest, "-i", "in.jsonl", "--report", "report.html"]) == 1
+    told = capsys.readouterr().err
+    assert "takes a number" in told
+    assert "--report report.html: cannot be made: no page" in told
 
 
 def test_a_page_that_cannot_be_written_is_told_and_the_old_one_stays(folder, capsys, monkeypatch):

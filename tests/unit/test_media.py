@@ -231,7 +231,7 @@ class TestAll:
                 "sample_rate must be 1…10000000 Hz, got 0",
             ),
             ({"$media": "video", "format": "rgb24", "height": 1, "width": 1, "pixels": "AA=="}, "are 3"),
-            ({"$media": "video", "format": "gray", "height": -1, "width": -1, "pixels": "AA=="}, "-1 x -1"),
+            ({"$media": "video", "format": "gray", "height": -1, "width": -1, "pixels": "AA=="}, "not -1 and -1"),
             ({"$media": "video", "format": "gray", "height": 10**9, "width": 10**9, "pixels": ""}, "are 1000000"),
         ],
     )

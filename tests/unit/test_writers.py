@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -107,9 +108,10 @@ class TestAllWriters:
         node.cleanup()
         assert names(tmp_path) == []
 
+    @pytest.mark.parametrize("policy", ["stop", "skip"])
     @pytest.mark.parametrize(("node_class", "name"), WRITERS)
     def test_a_full_disk_is_told_by_the_file_and_leaves_the_old_one(
-        self, tmp_path: Path, node_class: type[Any], name: str
+        self, tmp_path: Path, node_class: type[Any], name: str, policy: str
     ) -> None:
         """In a process of its own, whose files may have 20 kB: the system refuses more as a full disk does."""
         resource = pytest.importorskip("resource")
@@ -123,15 +125,16 @@ frames = [rm.AudioFrame(sound, 48000, n * 10**9) for n, sound in enumerate(sound
 manifest = rm.Pipeline("w").add({node_class.__name__!r}, params={{"path": {str(tmp_path / name)!r}}}).to_manifest()
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 try:
-    rm.Executor().execute_with_input(manifest, frames)
+    rm.Executor().execute_with_input(manifest, frames, error_policy=sys.argv[1])
 except rm.NodeError as error:
     print(error)
 """
         assert resource
         import subprocess
 
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-        assert done.returncode == 0, done.stderr
+        command = [sys.executable, "-c", code, policy]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
         assert "cannot be written: File too large" in done.stdout
         assert name in done.stdout
         assert names(tmp_path) == [name]
@@ -313,6 +316,70 @@ class TestMediaWriter:
         with read_media(tmp_path / "a.mkv") as media:
             assert next(media).pts_ns == pytest.approx(5e8, abs=2e7)
 
+    def test_audio_that_pauses_beside_a_film_goes_on_where_it_should(self, tmp_path: Path) -> None:
+        for suffix in (".mp4", ".mkv"):
+            node = made(MediaWriter, path=str(tmp_path / f"a{suffix}"), streams="both", fps=10)
+            for n in range(40):
+                node.process(VideoFrame(np.zeros((48, 64, 3), np.uint8), n * 100_000_000))
+                if n < 3 or n >= 30:
+                    node.process(AudioFrame(tone(0.1, RATE_HZ), RATE_HZ, n * 100_000_000))
+            node.flush()
+            with read_media(tmp_path / f"a{suffix}") as media:
+                heard = np.concatenate([f.samples for f in media], axis=1)[0]
+            loud = np.abs(heard) > 0.2
+            assert heard.shape[0] == pytest.approx(4 * RATE_HZ, abs=2100)
+            assert loud[: int(0.29 * RATE_HZ)].mean() > 0.3
+            assert not loud[int(0.35 * RATE_HZ) : int(2.95 * RATE_HZ)].any()
+            assert loud[int(3.05 * RATE_HZ) :].mean() > 0.3
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+    def test_whichever_begins_first_both_keep_their_times(self, tmp_path: Path, suffix: str) -> None:
+        node = made(MediaWriter, path=str(tmp_path / f"a{suffix}"), streams="both", fps=10)
+        node.process(AudioFrame(tone(0.5, RATE_HZ), RATE_HZ, 200_000_000))
+        for n in range(10):
+            node.process(VideoFrame(np.zeros((48, 64, 3), np.uint8), n * 100_000_000))
+        assert node.flush()[0]["start"] == 0.0
+        with read_media(tmp_path / f"a{suffix}", video=True) as media:
+            found = list(media)
+        assert next(f for f in found if isinstance(f, VideoFrame)).pts_ns == pytest.approx(0, abs=3e6)
+        assert next(f for f in found if isinstance(f, AudioFrame)).pts_ns == pytest.approx(2e8, abs=2.5e7)
+
+    @pytest.mark.parametrize("suffix", [".mkv", ".webm", ".opus", ".m4a"])
+    @pytest.mark.parametrize("rate_hz", [8000, 16_000, 22_050, 44_100])
+    def test_at_every_rate_as_much_comes_back(self, tmp_path: Path, suffix: str, rate_hz: int) -> None:
+        node = made(MediaWriter, path=str(tmp_path / f"a{suffix}"))
+        node.process(AudioFrame(tone(1.0, rate_hz), rate_hz))
+        node.flush()
+        with read_media(tmp_path / f"a{suffix}") as media:
+            assert sum(f.duration_s for f in media) == pytest.approx(1.0, abs=0.13 if suffix == ".m4a" else 1e-3)
+
+    @pytest.mark.parametrize(
+        ("name", "params", "item"),
+        [
+            ("e.wav", {}, AudioFrame(np.zeros((9, 10), np.float32), 8000)),
+            ("f.wav", {}, AudioFrame(np.zeros(0, np.float32), 8000)),
+            ("g.wav", {"audio_codec": "libopus"}, AudioFrame(tone(0.5), 16_000)),
+            ("h.flac", {"audio_codec": "libmp3lame"}, AudioFrame(tone(0.5), 16_000)),
+            ("i.opus", {}, AudioFrame(np.zeros(1000, np.float32), 10_000_000)),
+            ("j.flac", {}, AudioFrame(np.zeros(1000, np.float32), 10_000_000)),
+            ("k.wav", {}, AudioFrame(np.array([np.inf, 1], np.float32), 8000)),
+        ],
+    )
+    def test_what_cannot_be_written_never_takes_the_place_of_a_file(
+        self, tmp_path: Path, name: str, params: dict[str, Any], item: AudioFrame, engine: str
+    ) -> None:
+        (tmp_path / name).write_text("old")
+        manifest = rm.Pipeline("w").add("MediaWriter", params={"path": str(tmp_path / name), **params}).to_manifest()
+        result = None
+        with contextlib.suppress(rm.NodeError):
+            result = rm.Executor(engine=engine).execute_with_input(manifest, [item], error_policy="collect")
+        if result is not None and result.results:
+            with read_media(tmp_path / name) as media:
+                assert list(media)
+        else:
+            assert (tmp_path / name).read_text() == "old"
+        assert names(tmp_path) == [name]
+
     @pytest.mark.parametrize(
         ("params", "fault"),
         [
@@ -433,12 +500,45 @@ class TestPcm:
             list(made(PcmReader, path=str(tmp_path / "none"), sample_rate=8000).produce())
 
 
-def test_an_unfinished_file_follows_no_link_out_of_its_folder(tmp_path: Path) -> None:
-    """A link under the final name is replaced, what it points at stays."""
-    (tmp_path / "target").write_text("kept")
-    (tmp_path / "link").symlink_to(tmp_path / "target")
-    file = UnfinishedFile(tmp_path / "link")
-    file.write(b"new")
-    file.finish()
-    assert (tmp_path / "target").read_text() == "kept"
-    assert (tmp_path / "link").read_text() == "new"
+class TestUnfinishedFile:
+    def test_a_link_is_followed_and_stays_one(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "target").write_text("old")
+        (tmp_path / "link").symlink_to(tmp_path / "folder" / "target")
+        file = UnfinishedFile(tmp_path / "link")
+        file.write(b"new")
+        assert (tmp_path / "link").read_text() == "old"
+        file.finish()
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "folder" / "target").read_text() == "new"
+        assert names(tmp_path / "folder") == ["target"]
+
+    def test_the_mode_of_a_file_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        (tmp_path / "a").chmod(0o600)
+        file = UnfinishedFile(tmp_path / "a")
+        file.finish()
+        assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+    @pytest.mark.parametrize(("node_class", "name"), WRITERS)
+    def test_a_pipe_is_refused_and_stays_one(self, tmp_path: Path, node_class: type[Any], name: str) -> None:
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(OSError, match="it is a pipe or a device, and no file"):
+            made(node_class, path=str(tmp_path / name)).process(frames(tone(0.1))[0])
+        assert (tmp_path / name).is_fifo()
+
+    def test_what_failed_once_is_never_put_in_place(self, tmp_path: Path) -> None:
+        (tmp_path / "a").write_text("old")
+        file = UnfinishedFile(tmp_path / "a")
+        file.write(b"first")
+        file.file.close()
+        if not os.path.exists("/dev/full"):
+            pytest.skip("there is no /dev/full here")
+        file.file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+        for _ in range(2):
+            with pytest.raises(OSError, match="cannot be written: No space left"):
+                file.write(b"second")
+        with pytest.raises(OSError, match="cannot be written: No space left"):
+            file.finish()
+        assert names(tmp_path) == ["a"]
+        assert (tmp_path / "a").read_text() == "old"
