@@ -182,7 +182,8 @@ class _MediaFile:
     def write(self, item: AudioFrame | VideoFrame) -> None:
         if self._origin_ns is None:
             self._origin_ns = self._start_ns = self._end_ns = item.pts_ns
-        self._start_ns = min(self._start_ns, item.pts_ns)
+        if item.pts_ns < self._start_ns and self._waiting is not None:
+            self._start_ns = item.pts_ns  # of the other stream, which began before what came first
         if isinstance(item, AudioFrame):
             self._write_audio(item)
         else:
@@ -308,16 +309,24 @@ class _MediaFile:
 
     def _mux(self, packets: list[Any]) -> None:
         if self._waiting is None:
-            self._container.mux(packets)
-            self._muxed += len(packets)
+            self._put(packets)
             return
         self._waiting += packets
         if len(self._streams) == len(self.wanted):
             waiting, self._waiting = self._waiting, None
-            self._container.mux(waiting)
-            self._muxed += len(waiting)
+            self._put(waiting)
         elif len(self._waiting) > MOST_WAITING:
             raise ValueError(f"only {self._only()} frames came so far: set 'streams' to {self._only()!r}")
+
+    def _put(self, packets: list[Any]) -> None:
+        """Write packets, later by what the other stream began before the first frame."""
+        late_ns = (self._origin_ns or 0) - self._start_ns
+        for packet in packets:
+            if late_ns and packet.pts is not None:
+                late = round(late_ns / NS / packet.time_base)
+                packet.pts, packet.dts = packet.pts + late, packet.dts + late
+            self._container.mux(packet)
+        self._muxed += len(packets)
 
 
 def _encoder(params: Params, name: str, kind: str) -> str | None:
