@@ -18,7 +18,8 @@ import av.error
 from remotemedia._core.media import AudioFrame, VideoFrame
 from remotemedia._core.node import NodeContext, NodeExecutor
 from remotemedia.errors import InputError, bounded_repr, bounded_text
-from remotemedia.nodes.decoded import NS, Blocks, CorruptError, picture_of, time_ns
+from remotemedia.nodes.decoded import NS, time_ns
+from remotemedia.nodes.decoders import AudioDecoder, Decoder, VideoDecoder
 from remotemedia.nodes.params import Params
 
 if TYPE_CHECKING:
@@ -33,14 +34,10 @@ POLICIES = ("stop", "skip")
 FORMATS = ("float32", "int16")
 MOST_WAITING = 32
 """Items of one stream that wait for those of another to be put in order of time."""
-EXACT = frozenset({"wav", "flac", "mov,mp4,m4a,3gp,3g2,mj2", "w64", "aiff"})
-"""Containers whose streams tell how long they are to the sample, so that it shows if one is cut short."""
-SHORT_NS = 250_000_000
 # tags that are no UTF-8 are no reason not to play a file; PyAV 19 takes them so of itself
 TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 RUN_UP_NS = 500_000_000
 """What is decoded before the start: the first samples after a seek are dropped, or wrong, as codecs look back."""
-FRAME_NS = 40_000_000  # of pictures without a time: 25 a second
 
 
 def read_media(
@@ -255,8 +252,8 @@ class _Reading:
             yield _earliest(waiting)
         self._stop()
 
-    def _decoder(self, stream: Any) -> _Decoder:
-        return _AudioDecoder(self, stream) if stream.type == "audio" else _VideoDecoder(self, stream)
+    def _decoder(self, stream: Any) -> Decoder:
+        return AudioDecoder(self, stream) if stream.type == "audio" else VideoDecoder(self, stream)
 
     def corrupt(self, error: Exception, made: list[AudioFrame] | None = None) -> None:
         """Count a piece that cannot be decoded, or end the reading: at once, or after what was `made` before it."""
@@ -277,92 +274,6 @@ class _Reading:
 
     def _when(self) -> str:
         return f"after {self.position_ns / NS:.3f} s"
-
-
-class _Decoder:
-    """What decoding the packets of one stream needs."""
-
-    over = False  # the end that was asked for is reached
-
-    def __init__(self, reading: _Reading, stream: Any) -> None:
-        self._reading, self._stream = reading, stream
-
-    def frames_of(self, packet: Any) -> list[Any]:
-        """Return what is complete with a packet."""
-        made: list[Any] = []
-        if self.over:
-            return made
-        try:
-            if packet.is_corrupt:
-                raise CorruptError("a packet is corrupt, or cut short")
-            for frame in packet.decode():
-                made += self._items_of(frame)
-        except (av.error.FFmpegError, CorruptError) as error:
-            if isinstance(error, OSError):
-                raise
-            self._reading.corrupt(error)
-        return made
-
-    def end(self) -> list[Any]:
-        """Return what is held back."""
-        return []
-
-    def _items_of(self, frame: Any) -> list[Any]:
-        """Return what is complete with a decoded frame."""
-        raise AssertionError("of a kind of stream")
-
-
-class _AudioDecoder(_Decoder):
-    def __init__(self, reading: _Reading, stream: Any) -> None:
-        super().__init__(reading, stream)
-        self._blocks = Blocks(
-            reading.origin_ns,
-            stream.time_base,
-            reading.block_ms,
-            reading.sample_format,
-            reading.start_ns,
-            reading.end_ns,
-        )
-        exact = reading.container.format.name in EXACT and stream.duration and reading.end_ns is None
-        self._promised_ns = time_ns(stream.duration, stream.time_base) if exact else 0
-        self._reached_ns = reading.start_ns
-
-    def _items_of(self, frame: Any) -> list[AudioFrame]:
-        made = self._blocks.add(frame)
-        if made:
-            self._reached_ns = made[-1].end_ns
-        self.over = self._blocks.over
-        return made
-
-    def end(self) -> list[AudioFrame]:
-        made: list[AudioFrame] = []
-        try:
-            made = self._blocks.end()
-            if made:
-                self._reached_ns = made[-1].end_ns
-            if not self.over and self._reached_ns < self._promised_ns - SHORT_NS:
-                reached_s, promised_s = self._reached_ns / NS, self._promised_ns / NS
-                raise CorruptError(f"it is cut short: {reached_s:.3f} s of {promised_s:.3f} s are there")
-        except CorruptError as error:
-            self._reading.corrupt(error, made)
-        return made
-
-
-class _VideoDecoder(_Decoder):
-    def __init__(self, reading: _Reading, stream: Any) -> None:
-        super().__init__(reading, stream)
-        rate = stream.average_rate
-        self._next_ns = reading.start_ns
-        self._frame_ns = round(NS / rate) if rate else FRAME_NS
-
-    def _items_of(self, frame: Any) -> list[VideoFrame]:
-        if frame.is_corrupt:
-            raise CorruptError("a picture is corrupt")
-        item = picture_of(frame, self._reading.origin_ns, self._next_ns)
-        self._next_ns = item.pts_ns + self._frame_ns
-        end_ns = self._reading.end_ns
-        self.over = end_ns is not None and item.pts_ns >= end_ns
-        return [] if self.over or item.pts_ns < self._reading.start_ns else [item]
 
 
 class MediaReader(NodeExecutor):
