@@ -31,7 +31,7 @@ lint: build
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest remotemedia._core --ignore-disjoint-bases --ignore-unused-allowlist --allowlist tests/typing/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest remotemedia._core --mypy-config-file pyproject.toml --ignore-disjoint-bases --ignore-unused-allowlist --allowlist tests/typing/stubtest-allowlist.txt
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/cython-lint _core  # it calls pycodestyle by name
 
 test: lint
