@@ -299,7 +299,7 @@ class MediaReader(NodeExecutor):
         "on_corrupt": "what cannot be decoded: 'stop' by an error, or 'skip' and count it (default 'stop')",
     }
 
-    _media: MediaInput | None
+    _media: MediaInput | None = None  # also where `initialize` failed
 
     def __init__(self, source: Source | None = None) -> None:
         self._source = source

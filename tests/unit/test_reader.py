@@ -436,6 +436,7 @@ class TestMediaReader:
         assert isinstance(outcome.error, rm.NodeError)
         assert outcome.error.phase == "initialize"
         assert "No such file" in str(outcome.error)
+        assert getattr(outcome.error, "__notes__", []) == []  # its cleanup has nothing to complain of
 
     def test_each_run_of_a_session_reads_the_file_anew(self, folder: Path, engine: str) -> None:
         with rm.Executor(engine=engine).open(chain("MediaReader", folder / "a.flac")) as session:
