@@ -221,10 +221,10 @@ def reader_of(
         return f"the input, {source.name}"
     if is_file(options.manifest, status):
         return f"the manifest, {options.manifest}"
-    return _param_that_names(status, manifest)
+    return param_that_names(manifest, lambda path: is_file(path, status))
 
 
-def _param_that_names(status: os.stat_result, manifest: Manifest) -> str | None:
+def param_that_names(manifest: Manifest, is_it: Callable[[str], bool]) -> str | None:
     """Return which param of which node names a file, None if none does.
 
     What a node opens is its own affair; that a text which names the very file of the output is read as a path is the
@@ -239,7 +239,7 @@ def _param_that_names(status: os.stat_result, manifest: Manifest) -> str | None:
                     waiting += value.values()
                 elif isinstance(value, (list, tuple)):
                     waiting += value
-                elif isinstance(value, str) and is_file(value, status):
+                elif isinstance(value, str) and is_it(value):
                     return f"param {key!r} of node {node.id!r}"
     return None
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.cli.failures import OutputError, UsageError
-from remotemedia.cli.files import reader_of
+from remotemedia.cli.files import param_that_names, reader_of
 from remotemedia.cli.standard import tell
 from remotemedia.errors import bounded_text
 from remotemedia.nodes.unfinished import UnfinishedFile
@@ -89,7 +89,8 @@ class Page:
         from remotemedia.report import report_html
 
         try:
-            self._hear_source()
+            if failure is None or isinstance(failure, Exception):  # who interrupts does not wait for a picture
+                self._hear_source()
             page = report_html(self._recorder.story(metrics, status.value, engine, failure))
             file = UnfinishedFile(self._path, make_folders=False)
             file.write(page.encode("utf-8", "backslashreplace"))
@@ -111,6 +112,11 @@ class Page:
         except FileNotFoundError:
             if not os.path.isdir(os.path.dirname(self._path) or "."):
                 raise UsageError(f"--report {self._path}: there is no such folder") from None
+            taker = param_that_names(self._manifest, lambda path: _is_same(path, self._path))
+            if taker is not None:  # a file to be, of a node that writes
+                raise UsageError(
+                    f"--report {self._path}: it is a file of this run ({taker}); write to another"
+                ) from None
             return
         except (OSError, ValueError) as error:
             raise UsageError(f"--report {self._path}: {getattr(error, 'strerror', None) or error}") from error
@@ -126,16 +132,24 @@ class Page:
 
     def _hear_source(self) -> None:
         """Read what a producer read once more, for the waveform: what it emits is seen by nodes alone."""
-        paths = [
-            spec.params.get("path")
-            for spec in self._manifest.nodes
-            if spec.node_type in READERS and spec.params is not None
-        ]
-        if self._recorder.waveform is not None or not paths or not isinstance(paths[0], str):
+        reader = next((spec for spec in self._manifest.nodes if spec.node_type in READERS), None)
+        if self._recorder.waveform is not None or reader is None:
             return
-        from remotemedia.errors import InputError
-
-        with suppress(InputError, ImportError):
+        params = reader.params or {}
+        path = params.get("path")
+        # what was read from a pipe is gone, and one who opens it again waits for ever
+        if not isinstance(path, str) or not os.path.isfile(path):
+            return
+        part = {name: params[name] for name in ("start_s", "duration_s") if params.get(name)}
+        with suppress(Exception):  # whatever cannot be drawn: the page is there without it
             from remotemedia.report.audio import waveform_of
 
-            self._recorder.waveform = waveform_of(paths[0])
+            self._recorder.waveform = waveform_of(path, **part if reader.node_type == "MediaReader" else {})
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names are of the same file to be; False of what is no name at all."""
+    try:
+        return os.path.realpath(one) == os.path.realpath(other)
+    except (OSError, ValueError):
+        return False

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def waveform_of(audio: Any) -> Waveform:
+def waveform_of(audio: Any, *, start_s: float = 0.0, duration_s: float | None = None) -> Waveform:
     """Return the waveform of a path, an iterable of `AudioFrame`, or one that is made.
+
+    Parameters
+    ----------
+    audio : path-like, iterable of AudioFrame, or Waveform
+        What is drawn.
+    start_s, duration_s : float, optional
+        The part of a file, in s.
 
     Raises
     ------
@@ -25,7 +32,7 @@ def waveform_of(audio: Any) -> Waveform:
     if isinstance(audio, Waveform):
         return audio
     waveform = Waveform()
-    for frame in _frames(audio):
+    for frame in _frames(audio, start_s, duration_s):
         if not isinstance(frame, AudioFrame):
             raise TypeError(
                 f"audio is a path, a Waveform or an iterable of AudioFrame, got a {type(frame).__name__} in it"
@@ -34,14 +41,14 @@ def waveform_of(audio: Any) -> Waveform:
     return waveform
 
 
-def _frames(audio: Any) -> Iterable[Any]:
+def _frames(audio: Any, start_s: float, duration_s: float | None) -> Iterable[Any]:
     if not isinstance(audio, str | os.PathLike):
         return audio  # type: ignore[no-any-return]
     path = os.fspath(audio)
-    if str(path).lower().endswith(".wav"):
+    if str(path).lower().endswith(".wav") and not start_s and duration_s is None:
         from remotemedia.nodes.wav import read_wav
 
         return read_wav(path)
     from remotemedia.nodes.reader import read_media
 
-    return read_media(path, on_corrupt="skip", block_ms=500)
+    return read_media(path, start_s=start_s, duration_s=duration_s, on_corrupt="skip", block_ms=500)

@@ -82,6 +82,54 @@ def test_the_audio_of_the_input_is_drawn_and_that_of_a_producer(folder, capsys):
     assert 'class="wave"' in page()
 
 
+def test_what_came_from_a_pipe_is_not_waited_for_again(folder):
+    os.mkfifo("pipe.wav")
+    manifest = chain_manifest(folder, ("WavReader", {"path": "pipe.wav"}))
+    with subprocess.Popen([sys.executable, "-c", "open('pipe.wav', 'wb').write(b'no sound')"]):
+        command = [sys.executable, "-m", "remotemedia", "run", manifest, "--report", "report.html"]
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "report: report.html" in done.stderr
+    assert "pipe.wav" in page()
+
+
+def test_the_part_of_a_file_that_was_read_is_drawn(folder, capsys):
+    write_media(folder / "a.mp4", seconds=3.0)
+    manifest = chain_manifest(folder, ("MediaReader", {"path": "a.mp4", "start_s": 2.0, "duration_s": 0.5}))
+    assert main(["run", manifest, "--report", "report.html"]) == 0
+    assert "0.50 s of audio" in page()
+
+
+def test_sound_that_cannot_be_drawn_costs_the_picture_alone(folder, capsys, monkeypatch):
+    write_media(folder / "a.mp4", seconds=1.0)
+
+    def broken(*_, **__):
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr("remotemedia.report.audio.waveform_of", broken)
+    manifest = chain_manifest(folder, ("MediaReader", {"path": "a.mp4"}))
+    assert main(["run", manifest, "--report", "report.html"]) == 0
+    assert 'class="wave"' not in page()
+
+
+def test_who_interrupts_does_not_wait_for_the_waveform(folder, plugins, capsys, monkeypatch):
+    write_media(folder / "a.mp4", seconds=1.0)
+    heard = []
+    monkeypatch.setattr("remotemedia.report.audio.waveform_of", lambda *_, **__: heard.append(1))
+    nodes = [("MediaReader", {"path": "a.mp4"}), ("Odd", {"give": "signal.raise_signal(2)"})]
+    assert main(["run", chain_manifest(folder, *nodes), "--report", "report.html"]) == 130
+    assert heard == []
+    assert "KeyboardInterrupt" in page()
+
+
+def test_it_is_never_written_over_a_file_that_a_node_is_to_write(folder, capsys):
+    write_media(folder / "a.mp4", seconds=1.0)
+    manifest = chain_manifest(folder, ("MediaReader", {"path": "a.mp4"}), ("WavWriter", {"path": "./new.wav"}))
+    assert main(["run", manifest, "--report", "new.wav"]) == 2
+    assert "--report new.wav: it is a file of this run (param 'path' of node 'n1')" in capsys.readouterr().err
+    assert not Path("new.wav").exists()
+
+
 def test_no_item_is_kept(folder, plugins, capsys):
     import weakref
 
