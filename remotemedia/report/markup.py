@@ -30,7 +30,12 @@ def text(value: object, most: int = MOST) -> Html:
     plain = value if isinstance(value, str) else str(value)
     if len(plain) > most:
         plain = plain[: most - 1] + "…"
-    return Html(html.escape(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", plain), quote=True))
+    return Html(html.escape(UNSEEN.sub(_escape, plain), quote=True))
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def tag(name: str, *children: object, **attributes: object) -> Html:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from remotemedia.errors import NodeError, bounded_repr
+from remotemedia.errors import NodeError, bounded_repr, bounded_text
 from remotemedia.report.histogram import histogram_svg
 from remotemedia.report.markup import Html, count, duration, join, tag, text
 from remotemedia.report.pipeline import pipeline_svg
@@ -70,7 +70,7 @@ def summary_html(story: Story) -> str:
 NOTEBOOK_CSS = (
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}",
     "th,.remotemedia-run td{padding:2px 10px;text-align:left}",
-    ".n{text-align:right}",
+    ".n{text-align:right;white-space:nowrap}",
 )
 
 
@@ -110,9 +110,9 @@ def _totals(story: Story) -> Html | None:
     if metrics["refused"]:
         totals.insert(1, ("Refused", count(metrics["refused"])))
     waveform = story.waveform
-    if waveform is not None and waveform.end_ns and metrics["duration_ns"]:
-        totals.insert(4, ("Audio", duration(waveform.end_ns)))
-        speed = waveform.end_ns / metrics["duration_ns"]
+    if waveform is not None and waveform.length_ns and metrics["duration_ns"]:
+        totals.insert(4, ("Audio", duration(waveform.length_ns)))
+        speed = waveform.length_ns / metrics["duration_ns"]
         totals.insert(5, ("Times real time", f"{count(round(speed)) if speed >= 100 else f'{speed:.3g}'}×"))
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in totals), class_="totals")
 
@@ -121,8 +121,9 @@ def _failure(story: Story) -> Html | None:
     failure = story.failure
     if failure is None:
         return None
-    notes = getattr(failure, "__notes__", ())
-    told = "\n".join([f"{type(failure).__name__}: {failure}", *map(str, notes)])
+    notes = getattr(failure, "__notes__", None)
+    notes = notes if isinstance(notes, list) else []
+    told = "\n".join([_told(failure), *(note for note in notes if isinstance(note, str))])
     return _section("What ended it", tag("pre", text(told, 10_000), class_="bad"))
 
 
@@ -149,7 +150,7 @@ def _pipeline(story: Story) -> list[Html | None]:
     order = _order(story)
     return [
         _section("Pipeline", pipeline_svg(metrics, types, order)),
-        _section("Nodes", _scroll(_table_of_nodes(story, MOST_ROWS))),
+        _section("Nodes", _scroll(_table_of_nodes(story, MOST_ROWS), "Table of the nodes")),
         _section("Time of calls", _histograms(metrics["nodes"], order)),
     ]
 
@@ -169,12 +170,12 @@ def _table_of_nodes(story: Story, most: int) -> Html:
     nodes, types, order = story.metrics["nodes"], _types(story), _order(story)
     timed = any("time_ns" in counts for counts in nodes.values())
     whole_ns = sum(counts.get("time_ns", 0) for counts in nodes.values()) or 1
-    heads = ["node", "type", "in#n", "passed#n", "filtered#n", "failed#n", "out#n", "flushed#n"]
+    heads = ["node#h", "type", "in#n", "passed#n", "filtered#n", "failed#n", "out#n", "flushed#n"]
     heads += ["time#n", "share#n", "p50#n", "p95#n", "p99#n", "longest#n"] if timed else []
     rows = []
     for node in order[:most]:
         counts = nodes[node]
-        row: list[object] = [tag("strong", text(node, 80)), text(types.get(node, ""), 80)]
+        row: list[object] = [text(node, 80), text(types.get(node, ""), 80)]
         row += [count(counts[name]) for name in ("in", "passed", "filtered", "failed", "out", "flushed")]
         if timed:
             row += [duration(counts["time_ns"]), f"{counts['time_ns'] / whole_ns:.0%}"]
@@ -216,7 +217,7 @@ def _errors(story: Story) -> Html | None:
     rows = []
     for error in story.errors[:MOST_ERRORS]:
         cause = error.__cause__
-        what = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        what = _told(cause) if cause is not None else bounded_text(error)
         node = error.node_id if isinstance(error, NodeError) else None
         phase = error.phase if isinstance(error, NodeError) else "input"
         given = error.input_repr if isinstance(error, NodeError) else None
@@ -225,7 +226,15 @@ def _errors(story: Story) -> Html | None:
             [tag("strong", text(node or "–", 80)), phase, "–" if index is None else count(index), what, given or ""]
         )
     caption = f"What failed, and the item that it failed for{_more(story.error_count, len(rows))}"
-    return _section("Errors", _scroll(_table(caption, ["node", "phase", "item#n", "what#w", "the item#w"], rows)))
+    return _section(
+        "Errors",
+        _scroll(_table(caption, ["node", "phase", "item#n", "what#w", "the item#w"], rows), "Table of the errors"),
+    )
+
+
+def _told(error: BaseException) -> str:
+    """Return the type and the text of an error; a user's ``__str__`` may raise."""
+    return f"{type(error).__name__}: {bounded_text(error, 8000)}"
 
 
 def _results(story: Story) -> Html | None:
@@ -239,13 +248,12 @@ def _results(story: Story) -> Html | None:
         rows.append([*row, tag("code", bounded_repr(item))])
     heads = ["#n", "node", "item#w"] if with_sink else ["#n", "item#w"]
     caption = f"What came out{_more(story.result_count, len(rows))}"
-    return _section("Results", _scroll(_table(caption, heads, rows)))
+    return _section("Results", _scroll(_table(caption, heads, rows), "Table of the results"))
 
 
 def _settings(story: Story) -> Html:
-    rows: list[list[object]] = [[tag("strong", "engine"), story.engine]]
-    rows += [[tag("strong", name), value] for name, value in {**story.settings, **versions()}.items()]
-    parts = [_scroll(_table("What makes the run repeatable", ["", ""], rows))]
+    rows = [[name, value] for name, value in {"engine": story.engine, **story.settings, **versions()}.items()]
+    parts = [_scroll(_table("What makes the run repeatable", ["#h", ""], rows), "Table of the settings")]
     if story.manifest is not None:
         manifest = text(_manifest_text(story), MOST_MANIFEST)
         parts.append(tag("details", tag("summary", "The manifest, as JSON"), tag("pre", manifest, tabindex=0)))
@@ -264,8 +272,8 @@ def _section(title: str, *children: Html | None) -> Html:
     return tag("section", tag("h2", title), *children)
 
 
-def _scroll(table: Html) -> Html:
-    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label="Table")
+def _scroll(table: Html, told: str) -> Html:
+    return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=told)
 
 
 def _more(whole: int, shown: int) -> str:
@@ -273,9 +281,19 @@ def _more(whole: int, shown: int) -> str:
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
-    """Return a table; a head that ends in ``#n`` is of numbers, in ``#w`` of text that needs room."""
-    kinds = [{"#n": "n", "#w": "wide"}.get(head[-2:]) for head in heads]
+    """Return a table; a head that ends in ``#n`` is of numbers, ``#w`` of text that needs room, ``#h`` of row heads."""
+    kinds = [{"#n": "n", "#w": "wide", "#h": "row"}.get(head[-2:]) for head in heads]
     names = [head[:-2] if kind else head for head, kind in zip(heads, kinds, strict=True)]
-    top = tag("tr", *(tag("th", name, scope="col", class_=kind) for name, kind in zip(names, kinds, strict=True)))
-    body = [tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows]
+    top = tag(
+        "tr",
+        *(
+            tag("th", name, scope="col", class_="n" if kind == "n" else None)
+            for name, kind in zip(names, kinds, strict=True)
+        ),
+    )
+    body = [tag("tr", *(_cell(cell, kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows]
     return tag("table", tag("caption", caption), tag("thead", top) if any(names) else None, tag("tbody", *body))
+
+
+def _cell(cell: object, kind: str | None) -> Html:
+    return tag("th", cell, scope="row") if kind == "row" else tag("td", cell, class_=kind)

@@ -23,6 +23,7 @@ background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:
 .totals div{box-shadow:0 0 0 1px var(--line);padding:10px 14px}dt{color:var(--soft);font-size:.8rem}
 dd{margin:0;font-size:1.15rem;font-weight:600;font-variant-numeric:tabular-nums}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:10px;background:var(--card);padding:8px}
+.tall{max-height:85vh;overflow:auto}
 :focus-visible{outline:2px solid var(--mark);outline-offset:2px}
 svg{display:block;font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}svg text{fill:var(--ink)}
 svg.fits{margin:0 auto}svg.nearly{max-width:100%;min-width:880px;height:auto}
@@ -47,7 +48,7 @@ font:12.5px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-spac
 code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}summary{cursor:pointer;padding:4px 0}
 footer{margin-top:40px;color:var(--soft);font-size:.8rem}
 @media(max-width:560px){body{padding:18px 12px 40px}h1{font-size:1.3rem}th,td{padding:4px 6px}}
-@media print{.scroll{overflow:visible}details>*{display:block}}
+@media print{.scroll{overflow:visible;max-height:none}details>*{display:block}}
 """
 
 STYLE_HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode("ascii")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.report.markup import Html, clock, tag
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_BINS = 2048
 FIRST_BIN_NS = 5_000_000
+LOUDEST = 1e6  # what is louder is cut: a float64 may be more than a picture, or a float32, can hold
 WIDTH, HEIGHT, FOOT = 1000, 120, 18
 MOST_SEGMENTS = 500
 TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 86_400, 604_800)
@@ -44,15 +47,28 @@ class Waveform:
         self._bin_ns = FIRST_BIN_NS
         self._least = np.zeros(MOST_BINS, np.float32)
         self._most = np.zeros(MOST_BINS, np.float32)
-        self.end_ns = 0
+        self.begin_ns = 0
+        self.length_ns = 0
+
+    @property
+    def end_ns(self) -> int:
+        """Where the last frame ends."""
+        return self.begin_ns + self.length_ns
 
     def add(self, frame: AudioFrame) -> None:
-        """Add a frame; all channels count, int16 as parts of full scale, and what is no number as silence."""
+        """Add a frame.
+
+        All channels count, int16 as parts of full scale, NaN as silence, what is infinite as full scale. The first
+        frame says where the recording begins: in one that is live that may be a time of day.
+        """
         np = self._np
         samples = frame.samples
-        count, rate, begin_ns = samples.shape[1], frame.sample_rate, max(0, frame.pts_ns)
+        count, rate = samples.shape[1], frame.sample_rate
         if not count:
             return
+        if not self.length_ns:
+            self.begin_ns = max(0, frame.pts_ns)
+        begin_ns = max(0, frame.pts_ns - self.begin_ns)
         end_ns = begin_ns + frame.duration_ns
         while end_ns > self._bin_ns * MOST_BINS:
             self._merge()
@@ -66,12 +82,13 @@ class Waveform:
         most = np.fmax.reduceat(samples[0] if one else np.fmax.reduce(samples, axis=0), starts) * scale
         for kept, new, choose in ((self._least, least, np.fmin), (self._most, most, np.fmax)):
             part = kept[first : last + 1]
-            choose(part, np.nan_to_num(new, nan=0, posinf=1e3, neginf=-1e3), out=part)
-        self.end_ns = max(self.end_ns, end_ns)
+            finite = np.nan_to_num(new, nan=0, posinf=1, neginf=-1).clip(-LOUDEST, LOUDEST)
+            choose(part, finite.astype(np.float32), out=part)
+        self.length_ns = max(self.length_ns, end_ns)
 
     def peaks(self) -> tuple[Any, Any]:
         """Return the least and the greatest samples of the stretches up to the end, two float32 arrays."""
-        used = max(1, -(-self.end_ns // self._bin_ns))
+        used = max(1, -(-self.length_ns // self._bin_ns))
         return self._least[:used], self._most[:used]
 
     def _merge(self) -> None:
@@ -103,70 +120,88 @@ def segments_of(results: Iterable[Any]) -> list[Segment]:
 
 def _time_of(item: dict[Any, Any], key: str) -> float | None:
     value = item.get(key)
-    is_time = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e9
-    return float(value) if is_time else None  # type: ignore[arg-type]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number:  # a number of NumPy, then; no other class's methods are called
+        is_number = type(value).__module__ == "numpy" and isinstance(value, Real)
+    # as great as a time of day is in seconds since 1970
+    return float(value) if is_number and 0 <= value <= 1e10 else None  # type: ignore[operator, arg-type]
 
 
 def waveform_svg(waveform: Waveform | None, segments: Sequence[Segment]) -> Html:
     """Return the picture: the waveform, if there is one, and the segments on it."""
-    end_s = max([(waveform.end_ns / 1e9 if waveform else 0.0), *(end for _, end, _ in segments)], default=0.0)
-    end_s = end_s or 1.0
+    begin_s, end_s = _span_s(waveform, segments)
+    span_s = end_s - begin_s
 
     def x_of(time_s: float) -> str:
-        return f"{WIDTH * time_s / end_s:.1f}"
+        return f"{WIDTH * (time_s - begin_s) / span_s:.1f}"
 
     marks = [
         tag("rect", tag("title", f"{start:.2f} s to {end:.2f} s{': ' + told if told else ''}"), x=x_of(start), y=0,
-            width=f"{max(1.0, WIDTH * (end - start) / end_s):.1f}", height=HEIGHT, class_="segment")
-        for start, end, told in _merged(segments, end_s)
+            width=f"{max(1.0, WIDTH * (end - start) / span_s):.1f}", height=HEIGHT, class_="segment")
+        for start, end, told in _merged(segments, span_s)
     ]  # fmt: skip
     ticks = []
-    step_s = next((t for t in TICKS_S if end_s / t <= 10), TICKS_S[-1])
-    for number in range(int(end_s / step_s + 1e-9) + 1):
+    step_s = next((t for t in TICKS_S if span_s / t <= 10), span_s / 10)
+    for number in range(math.ceil(begin_s / step_s - 1e-9), int(end_s / step_s + 1e-9) + 1):
         time_s = number * step_s
         told = clock(time_s * 1e9) if step_s >= 1 else f"{time_s:.1f} s"
-        side = "tick" if number == 0 else "tick end" if time_s > 0.97 * end_s else "tick mid"
+        part = (time_s - begin_s) / span_s
+        side = "tick" if part < 0.03 else "tick end" if part > 0.97 else "tick mid"
         ticks += [
             tag("line", x1=x_of(time_s), x2=x_of(time_s), y1=HEIGHT, y2=HEIGHT + 4, class_="axis"),
             tag("text", told, x=x_of(time_s), y=HEIGHT + FOOT - 3, class_=side),
         ]
+    length_s = waveform.length_ns / 1e9 if waveform is not None else 0.0
     return tag(
         "svg",
         tag(
             "title",
-            f"{end_s:.2f} s of audio with {len(segments)} segments" if waveform else f"{len(segments)} segments",
+            f"{length_s:.2f} s of audio with {len(segments)} segments" if waveform else f"{len(segments)} segments",
         ),
         *marks,
-        tag("path", d=Html(_outline(waveform, end_s)), class_="wave")
-        if waveform is not None and waveform.end_ns
+        tag("path", d=Html(_outline(waveform, begin_s, span_s)), class_="wave")
+        if waveform is not None and waveform.length_ns
         else None,
         tag("line", x1=0, x2=WIDTH, y1=HEIGHT, y2=HEIGHT, class_="axis"),
         *ticks,
         viewBox=f"0 0 {WIDTH} {HEIGHT + FOOT}",
         role="img",
-        aria_label=f"The audio over {end_s:.1f} seconds, with {len(segments)} segments",
+        aria_label=f"The audio over {span_s:.1f} seconds, with {len(segments)} segments",
         class_="waveform few" if len(segments) <= 100 else "waveform",
     )
 
 
-def _outline(waveform: Waveform, end_s: float) -> str:
+def _span_s(waveform: Waveform | None, segments: Sequence[Segment]) -> tuple[float, float]:
+    """Return what the picture shows: from 0 on, but of what is far from there only itself."""
+    begins, ends = [start for start, _, _ in segments], [end for _, end, _ in segments]
+    if waveform is not None and waveform.length_ns:
+        begins.append(waveform.begin_ns / 1e9)
+        ends.append(waveform.end_ns / 1e9)
+    begin_s, end_s = min(begins, default=0.0), max(ends, default=0.0)
+    if begin_s <= end_s - begin_s:
+        begin_s = 0.0
+    return begin_s, end_s if end_s > begin_s else begin_s + 1.0
+
+
+def _outline(waveform: Waveform, begin_s: float, span_s: float) -> str:
     """Return the outline: along the greatest samples, and back along the least."""
     least, most = waveform._points()
     peak = max(1e-4, max(most), -min(least))
-    step = WIDTH * (waveform.end_ns / 1e9 / end_s) / len(most)
+    first = WIDTH * (waveform.begin_ns / 1e9 - begin_s) / span_s
+    step = WIDTH * (waveform.length_ns / 1e9 / span_s) / len(most)
     middle, scale = HEIGHT / 2, (HEIGHT / 2 - 4) / max(peak, 0.05)
-    upper = [f"{(i + 0.5) * step:.1f} {middle - max(y * scale, 0.4):.1f}" for i, y in enumerate(most)]
-    lower = [f"{(i + 0.5) * step:.1f} {middle - min(y * scale, -0.4):.1f}" for i, y in enumerate(least)]
+    upper = [f"{first + (i + 0.5) * step:.1f} {middle - max(y * scale, 0.4):.1f}" for i, y in enumerate(most)]
+    lower = [f"{first + (i + 0.5) * step:.1f} {middle - min(y * scale, -0.4):.1f}" for i, y in enumerate(least)]
     return "M" + "L".join(upper + lower[::-1]) + "Z"
 
 
-def _merged(segments: Sequence[Segment], end_s: float) -> list[Segment]:
+def _merged(segments: Sequence[Segment], span_s: float) -> list[Segment]:
     """Return the segments, neighbours as one where they are too many, or too near each other, to be told apart."""
     if len(segments) <= MOST_SEGMENTS:
         return list(segments)
     merged: list[Segment] = []
     for start, end, _ in sorted(segments):
-        if merged and start - merged[-1][1] <= end_s / MOST_SEGMENTS:
+        if merged and start - merged[-1][1] <= span_s / MOST_SEGMENTS:
             merged[-1] = merged[-1][0], max(end, merged[-1][1]), ""
         else:
             merged.append((start, end, ""))

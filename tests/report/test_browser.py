@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import HOSTILE, Page, manifest
 from support import edges, node
 
 import remotemedia as rm
@@ -78,6 +79,28 @@ def test_it_loads_shows_what_it_should_and_asks_for_nothing(page: Path, tmp_path
     assert "&lt;script&gt;" in done.stdout
     told = [line for line in done.stderr.splitlines() if "CONSOLE" in line or "Refused" in line or "ERR_" in line]
     assert told == []  # the browser refused nothing: the page tries nothing that its policy forbids
+
+
+def test_a_browser_too_takes_hostile_text_for_text(tmp_path: Path) -> None:
+    items = [*HOSTILE, *({"start": 0.0, "end": 1.0, "text": evil} for evil in HOSTILE)]
+    evil = "".join(HOSTILE).replace("\ud800", "")
+    tree = manifest([node("a", "PassThrough"), node("b", "Multiply", multiplier=2)], "a b", description=evil)
+    result = rm.Executor().execute_with_input(tree, items, error_policy="collect", metrics="time")
+    harmless = rm.Executor().execute_with_input(
+        manifest([node("a", "PassThrough"), node("b", "Multiply", multiplier=2)], "a b", description="d"),
+        ["a" for _ in HOSTILE] + [{"start": 0.0, "end": 1.0, "text": "a"} for _ in HOSTILE],
+        error_policy="collect",
+        metrics="time",
+    )
+    shapes = []
+    for number, one in enumerate((result, harmless)):
+        path = tmp_path / f"{number}.html"
+        path.write_text(one.to_html(title=evil if number == 0 else "t"), encoding="utf-8")
+        done = browse(path, tmp_path, "--dump-dom")
+        assert done.returncode == 0, done.stderr
+        assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+        shapes.append([name for name, _ in Page(done.stdout).tags])
+    assert shapes[0] == shapes[1]  # as the browser itself understood it: the same elements, whatever the text
 
 
 @pytest.mark.parametrize(

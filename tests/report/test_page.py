@@ -4,108 +4,20 @@ from __future__ import annotations
 
 import json
 import pickle
-import re
 import time
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import HOSTILE, KNOWN_TAGS, Page, assert_inert, manifest
 from support import edges, node
 
 import remotemedia as rm
 from remotemedia.report import Waveform
 from remotemedia.report.histogram import BINS, bins_of
-from remotemedia.report.layout import layers_of
+from remotemedia.report.layout import Place, depths_of, layers_of, way_of
 from remotemedia.report.markup import Html, duration, join, tag, text
 from remotemedia.report.waveform import MOST_BINS, segments_of
-
-VOID = {"meta", "link", "br", "img", "hr", "input"}
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</title></style></pre><img src=x onerror=alert(1)>",
-    '" onload="alert(1)',
-    "' onfocus='alert(1)' x='",
-    "<!-- <svg/onload=alert(1)>",
-    "]]></svg><a href='javascript:alert(1)'>",
-    "\u202eevil\u2028\u2029\u0000\x1b[31m",
-    "\ud800 alone",
-    "&lt;script&gt;",
-]
-
-
-class Page(HTMLParser):
-    """Checks nesting, and keeps what a test looks for."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.comments = 0
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        assert len(dict(attrs)) == len(attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open and data.strip():
-            self.words.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        self.comments += 1
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
-
-    def kinds(self) -> set[str]:
-        return {name for name, _ in self.tags}
-
-
-KNOWN_TAGS = {
-    *("html", "head", "meta", "title", "style", "body", "main", "header", "h1", "h2", "h3", "span", "p", "dl", "div"),
-    *("dt", "dd", "section", "svg", "desc", "g", "rect", "text", "path", "line", "table", "caption", "thead", "tbody"),
-    *("tr", "th", "td", "strong", "code", "pre", "details", "summary", "figure", "figcaption", "footer"),
-}
-KNOWN_ATTRIBUTES = {
-    *("charset", "http-equiv", "content", "name", "lang", "class", "viewbox", "width", "height", "x", "y", "rx", "d"),
-    *("x1", "x2", "y1", "y2", "role", "aria-label", "tabindex", "scope"),
-}
-
-
-def assert_inert(page: str) -> Page:
-    """Nothing in the page asks for anything from anywhere, or runs."""
-    parsed = Page(page)
-    assert parsed.kinds() <= KNOWN_TAGS
-    assert parsed.comments == 0
-    for _, attributes in parsed.tags:
-        assert attributes.keys() <= KNOWN_ATTRIBUTES
-    assert not re.search(r"url\(|@import|javascript:[^ ]*\"", page)
-    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert style is not None
-    assert "//" not in style[1]
-    policy = dict(parsed.tags[[name for name, _ in parsed.tags].index("meta") + 1][1])["content"] or ""
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert "unsafe" not in policy
-    return parsed
-
-
-def manifest(nodes: list[dict[str, Any]], connections: str = "", **metadata: Any) -> dict[str, Any]:
-    return {
-        "version": "v1",
-        "metadata": {"name": "demo", **metadata},
-        "nodes": nodes,
-        "connections": [{"from": a, "to": b} for a, b in edges(connections)],
-    }
 
 
 def diamond(engine: str, **options: Any) -> rm.ExecutionResult:
@@ -113,6 +25,12 @@ def diamond(engine: str, **options: Any) -> rm.ExecutionResult:
     nodes += [node("both", "PassThrough") | {"fan_in": "join"}]
     tree = manifest(nodes, "in left, in right, left both, right both", description="A diamond")
     return rm.Executor(engine=engine).execute_with_input(tree, [1.0, 2.0, 3.0, 4.0], **options)
+
+
+def layered(ids: str, connections: str) -> list[list[Place]]:
+    pairs = edges(connections)
+    depths = depths_of(list(ids), pairs)
+    return layers_of([way_of(a, b, depths) for a, b in pairs], depths)
 
 
 class TestContent:
@@ -250,7 +168,7 @@ class TestMarkup:
         )
         assert join("a&b", tag("br")) == "a&amp;b<br></br>"
         assert text("x" * 10, 5) == "xxxx…"
-        assert text("a\u202eb\ud800c") == "a\\u202eb\\ud800c"
+        assert text("a\u202eb\ud800c\U000e0041") == "a\\u202eb\\ud800c\\U000e0041"
 
     @pytest.mark.parametrize(
         ("time_ns", "told"),
@@ -262,12 +180,10 @@ class TestMarkup:
 
 class TestParts:
     def test_layers_follow_the_longest_path_and_untangle(self) -> None:
-        assert layers_of(["a", "b", "c", "d"], [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d")]) == [
-            ["a"], ["b"], ["c"], ["d"],
-        ]  # fmt: skip
-        crossed = layers_of(["a", "b", "c", "d"], [("a", "d"), ("b", "c")])
+        assert layered("abcd", "a b, b c, a c, c d") == [["a"], ["b", ("a", "c", 1)], ["c"], ["d"]]
+        crossed = layered("abcd", "a d, b c")
         assert [layer.index(n) for layer, n in zip(crossed, "ad", strict=True)] in ([0, 0], [1, 1])
-        assert layers_of([], []) == []
+        assert layered("", "") == []
 
     def test_every_call_is_in_a_bin(self) -> None:
         buckets = [[31, 5], [1000, 10], [2_000_000, 1]]
