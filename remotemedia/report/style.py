@@ -37,7 +37,7 @@ svg .time{font-size:11px;fill:var(--mark)}.rail{fill:var(--line)}.share{fill:var
 .wave{fill:var(--wave)}.segment{fill:var(--seg)}.few .segment{stroke:var(--seg2);stroke-width:.8}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(250px,1fr));gap:12px}
 .card{margin:0;border:1px solid var(--line);border-radius:10px;padding:11px 13px;background:var(--card)}
-.card svg{width:100%;max-width:340px;height:auto;margin-top:8px}
+.card svg{width:100%;max-width:290px;height:auto;margin-top:8px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.875rem}
 caption{text-align:left;color:var(--soft);font-size:.875rem;padding:2px 6px 8px}
 th,td{padding:5px 10px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
@@ -47,6 +47,7 @@ pre{margin:8px 0;padding:12px;background:var(--card);border:1px solid var(--line
 font:12.5px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:pre-wrap;max-height:30rem}
 code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}summary{cursor:pointer;padding:4px 0}
 footer{margin-top:40px;color:var(--soft);font-size:.8rem}
+@media(max-width:700px){svg.waveform .tick{font-size:17px}}
 @media(max-width:560px){body{padding:18px 12px 40px}h1{font-size:1.3rem}th,td{padding:4px 6px}}
 @media print{.scroll{overflow:visible;max-height:none}details>*{display:block}}
 """
