@@ -152,7 +152,13 @@ class ExecutionResult(msgspec.Struct, eq=False):
         metadata, nodes, connections, run = self._outline
         return Manifest(version="v1", metadata=metadata, nodes=nodes, connections=connections, run=run)
 
-    def to_html(self, *, title: str | None = None, audio: Waveform | AudioSource | None = None) -> str:
+    def to_html(
+        self,
+        *,
+        title: str | None = None,
+        audio: Waveform | AudioSource | None = None,
+        failure: BaseException | None = None,
+    ) -> str:
         """Return a page about the run: one HTML file that needs nothing else, and asks nobody for anything.
 
         The pipeline as a picture with counts and times, histograms of the nodes' times (of a run with
@@ -165,6 +171,8 @@ class ExecutionResult(msgspec.Struct, eq=False):
             By default the manifest's name.
         audio : path-like, iterable of AudioFrame, or Waveform, optional
             What the segments are drawn on; a file is decoded for it.
+        failure : BaseException, optional
+            What ended the run: ``error.partial.to_html(failure=error)``.
 
         Raises
         ------
@@ -178,7 +186,7 @@ class ExecutionResult(msgspec.Struct, eq=False):
             from remotemedia.report.audio import waveform_of
 
             waveform = waveform_of(audio)
-        return report_html(story_of(self, title, waveform))
+        return report_html(story_of(self, title, waveform, failure))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # counts and graph as the plain dicts: what the compiled engine keeps in their place is its own memory

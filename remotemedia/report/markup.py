@@ -68,6 +68,11 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def some(number: int, noun: str) -> str:
+    """Return a number of things."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(time_ns: float) -> str:
     """Return a time in the unit that suits it."""
     for limit_ns, unit_ns, unit in ((1e3, 1, "ns"), (1e6, 1e3, "µs"), (1e9, 1e6, "ms"), (120e9, 1e9, "s")):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import NodeError, bounded_repr, bounded_text
 from remotemedia.report.histogram import histogram_svg
-from remotemedia.report.markup import Html, count, duration, join, tag, text
+from remotemedia.report.markup import Html, count, duration, join, some, tag, text
 from remotemedia.report.pipeline import pipeline_svg
 from remotemedia.report.story import MOST_RESULTS, Story, versions
 from remotemedia.report.style import CSS, POLICY
@@ -79,7 +79,7 @@ def _line_of(story: Story) -> str:
     parts = [
         story.status.replace("_", " "),
         f"{count(metrics['items_in'])} items in, {count(story.result_count)} out",
-        f"{count(story.error_count)} errors" if story.error_count else "",
+        some(story.error_count, "error") if story.error_count else "",
         duration(metrics["duration_ns"]),
         f"engine {story.engine}",
     ]
@@ -214,6 +214,8 @@ def _histograms(nodes: Mapping[str, Any], order: list[str]) -> Html:
 def _errors(story: Story) -> Html | None:
     if not story.error_count:
         return None
+    if not story.errors:
+        return None if story.failure is not None and story.error_count == 1 else _section("Errors", _not_kept(story))
     rows = []
     for error in story.errors[:MOST_ERRORS]:
         cause = error.__cause__
@@ -232,6 +234,16 @@ def _errors(story: Story) -> Html | None:
     )
 
 
+def _not_kept(story: Story) -> Html:
+    """Return where the errors are that the page has not got."""
+    told = f"{count(story.error_count)} failed; none of them was kept"
+    if story.settings.get("error policy") == "skip":
+        told += ': error_policy="collect" keeps what was wrong with each'
+    elif story.status == "failed" and story.failure is None:
+        told += ": error.partial.to_html(failure=error) tells what ended the run"
+    return tag("p", f"{told}.", class_="note")
+
+
 def _told(error: BaseException) -> str:
     """Return the type and the text of an error; a user's ``__str__`` may raise."""
     return f"{type(error).__name__}: {bounded_text(error, 8000)}"
@@ -241,6 +253,9 @@ def _results(story: Story) -> Html | None:
     if not story.result_count:
         return None
     shown = story.results[:MOST_RESULTS]
+    if not shown:
+        told = f"{count(story.result_count)} were handed out as they came; none of them was kept."
+        return _section("Results", tag("p", told, class_="note"))
     with_sink = any(sink is not None for sink, _ in shown)
     rows = []
     for number, (sink, item) in enumerate(shown):
@@ -252,7 +267,11 @@ def _results(story: Story) -> Html | None:
 
 
 def _settings(story: Story) -> Html:
-    rows = [[name, value] for name, value in {"engine": story.engine, **story.settings, **versions()}.items()]
+    settings = {"engine": story.engine, **story.settings}
+    if story.metrics:
+        timed = any("time_ns" in counts for counts in story.metrics["nodes"].values())
+        settings["metrics"] = "time" if timed else "counts"
+    rows = [[name, value] for name, value in (settings | versions()).items()]
     parts = [_scroll(_table("What makes the run repeatable", ["#h", ""], rows), "Table of the settings")]
     if story.manifest is not None:
         manifest = text(_manifest_text(story), MOST_MANIFEST)

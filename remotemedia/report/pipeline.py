@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.report.layout import Place, depths_of, layers_of, way_of
-from remotemedia.report.markup import Html, count, duration, join, tag
+from remotemedia.report.markup import Html, count, duration, join, some, tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ def pipeline_svg(metrics: Mapping[str, Any], types: Mapping[str, str], order: li
     depths = depths_of(order, [(source, target) for source, target in pairs.values()])
     lines = sum(depths[target] - depths[source] for source, target in pairs.values())
     if len(order) > MOST_DRAWN or lines > MOST_LINES:
-        graph = f"{count(len(order))} nodes and {count(len(pairs))} connections"
+        graph = f"{some(len(order), 'node')} and {some(len(pairs), 'connection')}"
         return tag("p", f"{graph} are too many to draw; the table below has the nodes.", class_="note")
     ways = {name: way_of(source, target, depths) for name, (source, target) in pairs.items()}
     place, width, height = _spots(layers_of(ways.values(), depths))
@@ -49,7 +49,7 @@ def pipeline_svg(metrics: Mapping[str, Any], types: Mapping[str, str], order: li
     picture = tag(
         "svg",
         tag("title", "The pipeline"),
-        tag("desc", f"{len(order)} nodes and {len(pairs)} connections, items go from left to right"),
+        tag("desc", f"{some(len(order), 'node')} and {some(len(pairs), 'connection')}, items go from left to right"),
         *(line for line, _ in drawn),
         *(number for _, number in drawn),  # no line goes over them
         *boxes,
@@ -69,16 +69,18 @@ def _box(at: tuple[int, int], node: str, node_type: str, counts: Mapping[str, An
     share = time_ns / whole_ns if time_ns and whole_ns else 0.0
     told = f"{count(counts['in'])} in, {count(counts['out'] + counts['flushed'])} out"
     timed = "" if time_ns is None else f"{duration(time_ns)} · {share:.0%}"
+    failed = f"{count(counts['failed'])} failed" if counts["failed"] else None
     return tag(
         "g",
         tag(
             "title", f"{node} ({node_type}): {told}; {counts['filtered']} filtered, {counts['failed']} failed; {timed}"
         ),
-        tag("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=8, class_="box failed" if counts["failed"] else "box"),
+        tag("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=8, class_="box failed" if failed else "box"),
         tag("text", _short(node), x=x + 12, y=y + 20, class_="id"),
         tag("text", _short(node_type), x=x + 12, y=y + 36, class_="type"),
         tag("text", told, x=x + 12, y=y + 54, class_="counts"),
         *(_time(x + 12, y + 70, timed, share) if timed else ()),
+        tag("text", failed, x=x + WIDTH - 12, y=y + 70, class_="failures") if failed else None,
     )
 
 

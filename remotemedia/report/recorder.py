@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from remotemedia.errors import bounded_repr
-from remotemedia.report.story import MOST_RESULTS, Story, name_of
+from remotemedia.report.story import MOST_RESULTS, Story, failed_of, name_of
 from remotemedia.report.waveform import Segment, Waveform, segments_of
 
 if TYPE_CHECKING:
@@ -70,8 +70,6 @@ class Recorder:
 
     def story(self, metrics: dict[str, Any], status: str, engine: str, failure: BaseException | None) -> Story:
         """Return the story of the run that ended."""
-        failed = sum(counts["failed"] for counts in metrics["nodes"].values()) if metrics else 0
-        refused = metrics.get("refused", 0)
         return Story(
             title=name_of(self._manifest),
             status=status,
@@ -82,7 +80,7 @@ class Recorder:
             result_count=self._output_count,
             segments=self._segments,
             errors=self._errors,
-            error_count=max(self._error_count, failed + refused),
+            error_count=max(self._error_count, failed_of(metrics)),
             failure=failure,
             waveform=self.waveform,
             settings=self._settings,

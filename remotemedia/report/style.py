@@ -30,7 +30,8 @@ svg.fits{margin:0 auto}svg.nearly{max-width:100%;min-width:880px;height:auto}
 svg.waveform{width:100%;min-width:560px;height:auto}
 .box{fill:var(--page);stroke:var(--line);stroke-width:1.5}.box.failed{stroke:var(--bad)}.id{font-weight:600;font-size:13px}
 svg .type,svg .sent,svg .tick{fill:var(--soft);font-size:11px}.counts{font-variant-numeric:tabular-nums;font-size:12px}
-svg .time{font-size:11px;fill:var(--mark)}.rail{fill:var(--line)}.share{fill:var(--fill)}
+svg .time{font-size:11px;fill:var(--mark)}svg .failures{font-size:11px;font-weight:600;fill:var(--bad);text-anchor:end}
+.rail{fill:var(--line)}.share{fill:var(--fill)}
 .line{fill:none;stroke:var(--soft);stroke-width:1.4}.head{fill:var(--soft)}.sent{text-anchor:middle;paint-order:stroke;stroke:var(--card);stroke-width:4px}
 .bars{fill:var(--fill)}.axis{stroke:var(--soft);stroke-width:1}.mark{stroke:var(--ink);stroke-dasharray:3 2}
 .mark.p99{stroke:var(--warm)}.tick.end{text-anchor:end}.tick.mid{text-anchor:middle}
@@ -40,8 +41,10 @@ svg .time{font-size:11px;fill:var(--mark)}.rail{fill:var(--line)}.share{fill:var
 .card svg{width:100%;max-width:290px;height:auto;margin-top:8px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.875rem}
 caption{text-align:left;color:var(--soft);font-size:.875rem;padding:2px 6px 8px}
-th,td{padding:5px 10px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-thead th{color:var(--soft);font-weight:600;white-space:nowrap}tbody th{font-weight:600}tr:last-child>*{border-bottom:0}
+th,td{padding:5px 8px;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+thead th{color:var(--soft);font-weight:600;white-space:nowrap}
+tbody th{font-weight:600;min-width:8.5em;overflow-wrap:anywhere}
+tr:last-child>*{border-bottom:0}
 .n{text-align:right;white-space:nowrap;width:1%}td,th{overflow-wrap:normal}td.wide{overflow-wrap:anywhere}td.wide{min-width:220px}
 pre{margin:8px 0;padding:12px;background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:auto;
 font:12.5px/1.45 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:pre-wrap;max-height:30rem}
