@@ -7,7 +7,7 @@ import hashlib
 
 CSS = """
 :root{color-scheme:light dark;--ink:#1c2128;--soft:#59636e;--line:#d1d9e0;--page:#fff;--card:#f6f8fa;--mark:#0b66c3;
---fill:#5b9bd8;--wave:#44729f;--warm:#c2410c;--bad:#b3261e;--good:#18743a;--seg:#f59e0b40;--seg2:#d97706}
+--fill:#4388cc;--wave:#44729f;--warm:#c2410c;--bad:#b3261e;--good:#18743a;--seg:#f59e0b40;--seg2:#c96a04}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ee;--soft:#9aa5b1;--line:#343b45;--page:#0f1318;--card:#171c23;
 --mark:#6cb2ff;--fill:#3d7fc4;--wave:#7fb0e0;--warm:#fb923c;--bad:#ff8a80;--good:#6bd490;--seg:#f59e0b45;--seg2:#fbbf24}}
 *{box-sizing:border-box}
@@ -52,7 +52,8 @@ code{font:.9em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}summary{curs
 footer{margin-top:40px;color:var(--soft);font-size:.8rem}
 @media(max-width:700px){svg.waveform .tick{font-size:17px}}
 @media(max-width:560px){body{padding:18px 12px 40px}h1{font-size:1.3rem}th,td{padding:4px 6px}}
-@media print{.scroll{overflow:visible;max-height:none}details>*{display:block}}
+@media print{.scroll,pre{overflow:visible;max-height:none}details::details-content{content-visibility:visible}
+svg,svg.nearly,svg.waveform{max-width:100%;min-width:0;height:auto}.card,tr{break-inside:avoid}}
 """
 
 STYLE_HASH = base64.b64encode(hashlib.sha256(CSS.encode()).digest()).decode("ascii")
