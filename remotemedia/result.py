@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from remotemedia.manifest import Manifest
     from remotemedia.report.waveform import Waveform
 
-    AudioSource = str | os.PathLike[str] | Iterable[AudioFrame]
+    AudioSource = str | os.PathLike[str] | AudioFrame | Iterable[AudioFrame]
 
 
 class ExecutionStatus(enum.Enum):
@@ -169,7 +169,7 @@ class ExecutionResult(msgspec.Struct, eq=False):
         ----------
         title : str, optional
             By default the manifest's name.
-        audio : path-like, iterable of AudioFrame, or Waveform, optional
+        audio : path-like, AudioFrame, iterable of AudioFrame, or Waveform, optional
             What the segments are drawn on; a file is decoded for it.
         failure : BaseException, optional
             What ended the run: ``error.partial.to_html(failure=error)``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from pages import Page, assert_inert, manifest
 from support import node
@@ -91,3 +92,16 @@ def test_one_of_each_is_told_as_one(engine: str) -> None:
     tree = manifest([node("a", "PassThrough")])
     page = Page(rm.Executor(engine=engine).execute_with_input(tree, [1]).to_html())
     assert "1 node and 0 connections, items go from left to right" in page.words
+
+
+class TestAudio:
+    def test_a_frame_alone_is_audio(self) -> None:
+        result = run("reference", error_policy="skip")
+        frame = rm.AudioFrame(np.full(8000, 0.5, np.float32), 8000)
+        assert result.to_html(audio=frame) == result.to_html(audio=[frame])
+        assert "1.00 s of audio" in Page(result.to_html(audio=frame)).text
+
+    @pytest.mark.parametrize(("audio", "told"), [(5, "not int"), ([1.5], "of type float")])
+    def test_what_is_no_audio_is_told(self, audio: Any, told: str) -> None:
+        with pytest.raises(TypeError, match=f"audio is a path, .*{told}"):
+            run("reference", error_policy="skip").to_html(audio=audio)
