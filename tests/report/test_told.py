@@ -10,6 +10,8 @@ from pages import Page, assert_inert, manifest
 from support import node
 
 import remotemedia as rm
+from remotemedia.report.recorder import MOST_ERRORS, MOST_SEGMENTS, Recorder
+from remotemedia.report.story import MOST_RESULTS
 
 DOUBLE = manifest([node("a", "PassThrough"), node("b", "Multiply", multiplier=2)], "a b")
 ITEMS = [1, "two", 3, "four"]
@@ -105,3 +107,15 @@ class TestAudio:
     def test_what_is_no_audio_is_told(self, audio: Any, told: str) -> None:
         with pytest.raises(TypeError, match=f"audio is a path, .*{told}"):
             run("reference", error_policy="skip").to_html(audio=audio)
+
+
+def test_what_the_command_line_keeps_is_bounded_and_counted_whole() -> None:
+    recorder = Recorder(rm.Manifest.from_dict(DOUBLE), {})
+    for number in range(MOST_SEGMENTS + 5):
+        recorder.add("b", {"start": number, "end": number + 0.5})
+    for number in range(MOST_ERRORS + 5):
+        recorder.add_error(rm.InputError(f"no. {number}"))
+    story = recorder.story({}, "failed", "cython", None)
+    assert (len(story.results), story.result_count) == (MOST_RESULTS, MOST_SEGMENTS + 5)
+    assert (len(story.errors), story.error_count) == (MOST_ERRORS, MOST_ERRORS + 5)
+    assert len(story.segments) == MOST_SEGMENTS
