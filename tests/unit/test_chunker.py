@@ -155,4 +155,4 @@ def test_many_small_frames_are_not_copied_again_and_again():
         return time.perf_counter() - begin
 
     few, many = (min(seconds(frames) for _ in range(3)) for frames in (2000, 32_000))
-    assert many < 32 * few
+    assert many < 100 * few  # were it n², 256 times as long
