@@ -25,8 +25,9 @@ class SceneChange(NodeExecutor):
 
     The difference is the mean of the absolute differences of the pixels, all channels, 0…1, between a picture and the
     one before it, over up to 64 x 64 points. A scene begins where it is at least the threshold, and never sooner than
-    `min_gap_ms` after the one before; the first picture is that of scene 0, with a difference of 0. Another size or
-    format is a difference of 1. A flush ends the video: what follows begins with scene 0.
+    `min_gap_ms` after the one before, unless time has gone back, as where another video follows. The first picture is
+    that of scene 0, with a difference of 0. Another size or format is a difference of 1. A flush ends the video: what
+    follows begins with scene 0.
 
     It sees hard cuts. What fades over many pictures it does not see, and a flash is a cut to it.
     """
@@ -39,6 +40,7 @@ class SceneChange(NodeExecutor):
 
     _last: NDArray[np.int16] | None
     _kind: tuple[Any, str] | None
+    _last_ns: int
     _scene: int
     _scene_ns: int
 
@@ -58,7 +60,9 @@ class SceneChange(NodeExecutor):
         difference = 0.0
         if last is not None:
             difference = 1.0 if kind != self._kind else float(np.abs(points - last).mean()) / 255
-        begins = last is None or (difference >= self._threshold and frame.pts_ns - self._scene_ns >= self._min_gap_ns)
+        went_back, self._last_ns = frame.pts_ns < self._last_ns, frame.pts_ns
+        too_soon = 0 <= frame.pts_ns - self._scene_ns < self._min_gap_ns and not went_back
+        begins = last is None or (difference >= self._threshold and not too_soon)
         if begins:
             self._scene += 1
             self._scene_ns = frame.pts_ns
@@ -67,7 +71,7 @@ class SceneChange(NodeExecutor):
     def flush(self) -> None:
         """End the video."""
         self._last, self._kind = None, None
-        self._scene, self._scene_ns = -1, 0
+        self._scene, self._scene_ns, self._last_ns = -1, 0, 0
 
 
 def _points(frame: VideoFrame) -> NDArray[np.int16]:

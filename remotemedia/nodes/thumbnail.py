@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from fractions import Fraction
+from itertools import count
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,7 +54,7 @@ class Thumbnail(NodeExecutor):
                 raise params.error("path", f"must end in one of {', '.join(SUFFIXES)}, not {suffix!r:.20}")
             self._format = SUFFIXES[suffix]
         self._scaler = Scaler("area")
-        self._index = 0
+        self.flush()
 
     def process(self, item: VideoFrame) -> dict[str, Any]:
         """Write a picture."""
@@ -71,17 +72,16 @@ class Thumbnail(NodeExecutor):
         if self._template is None:
             told["image"] = f"data:image/{self._format};base64,{b64encode(data).decode('ascii')}"
         else:
-            told["path"] = self._template.path(self._index)
+            told["path"] = self._template.path(next(self._indexes))
             file = UnfinishedFile(told["path"])
             file.write(data)
             file.finish()
-        self._index += 1
         told |= {"pts_ns": frame.pts_ns, "width": width, "height": height, "bytes": len(data)}
         return told | {"metadata": frame.metadata} if frame.metadata else told
 
     def flush(self) -> None:
         """End the recording: the next begins with index 0."""
-        self._index = 0
+        self._indexes = count()  # no two calls get the same, if they overlap too
 
 
 def encoded(frame: VideoFrame, name: str, quality: float) -> bytes:

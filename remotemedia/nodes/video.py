@@ -57,18 +57,41 @@ def side(params: Params, name: str) -> int | None:
     return pixels
 
 
+def edge(params: Params, name: str) -> int:
+    """Read a distance from the left or the top in pixels; it may be 0."""
+    pixels = params.number(name, 0.0, least=0, most=MOST_SIDE)
+    if pixels != int(pixels):
+        raise params.error(name, f"must be a whole number of pixels, not {pixels:g}")
+    return int(pixels)
+
+
 class Scaler:
-    """Scales pictures; keeps what swscale prepared for the last size."""
+    """Scales pictures; keeps what swscale prepared for the last size.
+
+    Calls may overlap, in threads: what swscale prepared is then of one call at a time, as it must not be shared.
+    """
 
     def __init__(self, interpolation: str) -> None:
         self._how = int(INTERPOLATIONS[interpolation] | EXACTLY)
-        self._reformatter = VideoReformatter()
+        self._free: list[VideoReformatter] = []  # those that no call is using
 
     def scaled(self, array: NDArray[np.uint8], pixel_format: str, width: int, height: int) -> NDArray[np.uint8]:
         """Return pixels (height, width, channels) in another size, read-only; the same array if it has that."""
         if array.shape[:2] == (height, width):
             return array
-        made = self._reformatter.reformat(as_av(array, pixel_format), width, height, interpolation=self._how)
+        try:
+            reformatter = self._free.pop()
+        except IndexError:
+            reformatter = VideoReformatter()
+        try:
+            made = reformatter.reformat(as_av(array, pixel_format), width, height, interpolation=self._how)
+        except av.FFmpegError as error:
+            size = f"{array.shape[1]} x {array.shape[0]}"
+            raise ValueError(
+                f"a picture of {size} cannot be scaled to {width} x {height} at once ({error.strerror}): "
+                "put a Resize to a size between before it"
+            ) from error
+        self._free.append(reformatter)
         pixels: NDArray[Any] = made.to_ndarray()
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
         pixels.flags.writeable = False
@@ -110,9 +133,9 @@ class Resize(NodeExecutor):
         frame = picture_of(item, "Resize")
         width, height = fitted(frame.width, frame.height, self._width, self._height, self._fit)
         array = self._scaler.scaled(frame.array, frame.format, width, height)
-        if self._fit == "cover" and self._width and self._height:
+        if self._fit == "cover" and self._width and self._height and (width, height) != (self._width, self._height):
             x, y = (width - self._width) // 2, (height - self._height) // 2
-            array = array[y : y + self._height, x : x + self._width]
+            array = view_of(array[y : y + self._height, x : x + self._width])
         return frame if array is frame.array else frame.replace(array=array)
 
 
@@ -150,7 +173,7 @@ class Crop(NodeExecutor):
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
-        self._x, self._y = (int(params.number(name, 0.0, least=0, most=MOST_SIDE)) for name in ("x", "y"))
+        self._x, self._y = edge(params, "x"), edge(params, "y")
         self._width, self._height = side(params, "width"), side(params, "height")
 
     def process(self, item: VideoFrame) -> VideoFrame:
@@ -227,8 +250,8 @@ class FrameSampler(NodeExecutor):
 
     Time is divided into parts of ``1 / fps`` s from the first picture of the recording on; of each part the first
     picture is kept. So of a steady video about every n-th stays, of one with pauses no more than there are, and a rate
-    above the video's keeps all. Times may be up to 1 ms too early. A flush, or a picture from before the first, begins
-    anew.
+    above the video's keeps all. Times may be up to 1 ms too early. A flush, or a time that goes back behind the last
+    picture kept, as where another video follows, begins anew.
     """
 
     PARAMS: ClassVar[Mapping[str, str]] = {
@@ -236,6 +259,7 @@ class FrameSampler(NodeExecutor):
     }
 
     _start_ns: int | None
+    _kept_ns: int
     _last: int
 
     def initialize(self, context: NodeContext) -> None:
@@ -251,12 +275,12 @@ class FrameSampler(NodeExecutor):
     def process(self, item: VideoFrame) -> VideoFrame | None:
         """Return the picture if it is the first of its part."""
         frame = picture_of(item, "FrameSampler")
-        if self._start_ns is None or frame.pts_ns < self._start_ns:
+        if self._start_ns is None or frame.pts_ns < self._kept_ns - JITTER_NS:
             self._start_ns, self._last = frame.pts_ns, -1
         part = (frame.pts_ns - self._start_ns + JITTER_NS) * self._fps // NS
         if part <= self._last:
             return None
-        self._last = int(part)
+        self._last, self._kept_ns = int(part), frame.pts_ns
         return frame
 
     def flush(self) -> None:

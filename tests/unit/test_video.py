@@ -82,6 +82,7 @@ class TestAll:
             (Resize, {"width": 4, "fit": "squeeze"}, "param 'fit' must be one of"),
             (Resize, {"width": 4, "interpolation": "sinc"}, "param 'interpolation' must be one of"),
             (Crop, {"x": -1}, "param 'x' must be a number of at least 0"),
+            (Crop, {"y": 1.5}, "param 'y' must be a whole number of pixels, not 1.5"),
             (Flip, {"axis": "x"}, "param 'axis' must be one of"),
             (Grayscale, {"weights": 1}, "param 'weights' is unknown"),
             (FrameSampler, {}, "param 'fps' is missing"),
@@ -154,6 +155,44 @@ class TestResize:
         frame = picture()
         assert made(Resize, width=32, height=24).process(frame) is frame
 
+    @pytest.mark.parametrize("pixel_format", FORMATS)
+    @pytest.mark.parametrize("size", [(86, 62), (20, 17), (100, 7), (1, 1)])
+    def test_nearest_is_the_pixel_at_the_centre(self, pixel_format: str, size: tuple[int, int]) -> None:
+        frame = picture(31, 43, pixel_format)
+        out = made(Resize, width=size[0], height=size[1], interpolation="nearest").process(frame)
+        rows = ((np.arange(size[1]) + 0.5) * 31 / size[1]).astype(int)
+        columns = ((np.arange(size[0]) + 0.5) * 43 / size[0]).astype(int)
+        expected = frame.array[rows][:, columns]
+        assert np.abs(out.array.astype(int) - expected).max() <= (1 if pixel_format == "rgba" else 0)
+
+    def test_cover_of_another_shape_but_one_side_is_a_view_that_cannot_be_written_to(self) -> None:
+        frame = picture(24, 32)
+        out = made(Resize, width=24, height=24, fit="cover").process(frame)
+        assert np.array_equal(out.array, frame.array[:, 4:28])
+        assert not out.array.flags.writeable
+        assert frame.array.flags.writeable
+        assert made(Resize, width=32, height=24, fit="cover").process(frame) is frame
+
+    def test_what_the_scaler_cannot_do_at_once_is_told_and_done_in_two_steps(self) -> None:
+        frame = picture(1, 1)
+        with pytest.raises(ValueError, match=r"of 1 x 1 cannot be scaled to 16384 x 2 at once .*Resize"):
+            made(Resize, width=16_384, height=2).process(frame)
+        between = made(Resize, width=128, height=128).process(frame)
+        assert made(Resize, width=16_384, height=2).process(between).width == 16_384
+
+    @pytest.mark.parametrize("sizes", [[(720, 1280)], [(720, 1280), (480, 640), (300, 801)]])
+    def test_calls_that_overlap_in_threads_give_what_one_after_the_other_gives(
+        self, sizes: list[tuple[int, int]]
+    ) -> None:
+        pipeline = rm.Pipeline("t").add("Resize", params={"width": 320})
+        frames = [picture(*sizes[n % len(sizes)], pts_ns=n) for n in range(24)]
+        manifest = pipeline.to_manifest().to_dict()
+        manifest["nodes"][0] |= {"isolation": "thread", "max_concurrency": 4}
+        beside = rm.Executor(engine="cython").execute_with_input(manifest, frames).results
+        for a, b in zip(beside, pipeline.run(frames).results, strict=True):
+            assert a.pts_ns == b.pts_ns
+            assert np.array_equal(a.array, b.array)
+
     def test_a_side_beyond_all_bounds_is_told(self) -> None:
         with pytest.raises(ValueError, match="would become 60 x 60000: more than 16384"):
             made(Resize, width=60).process(VideoFrame(np.zeros((1000, 1, 3), np.uint8)))
@@ -224,11 +263,14 @@ class TestFrameSampler:
 
     def test_of_rounded_times_as_many_stay(self) -> None:
         rounded = [round(n * 1000 / 29.97) for n in range(900)]  # Matroska
-        assert len(kept(29.97, rounded)) >= 880
+        assert len(kept(29.97, rounded)) == 900
         assert len(kept(5, rounded)) == pytest.approx(150, abs=2)
 
     def test_a_flush_and_a_time_that_goes_back_begin_anew(self) -> None:
         assert kept(1, [1000, 1500, 0, 500, 1000]) == [1000, 0, 1000]
+        film = [0, 500, 1000, 1500, 2000]
+        assert kept(1, film * 3) == [0, 1000, 2000] * 3
+        assert kept(10, [0, 100, 99.5, 200]) == [0, 100, 200]
         node = made(FrameSampler, fps=1)
         assert node.process(picture(pts_ns=0))
         assert node.process(picture(pts_ns=10)) is None
@@ -275,6 +317,15 @@ class TestSceneChange:
         frames = [self.RED, self.RED, self.RED[:50], self.RED[:50]]
         assert [(s, d) for _, s, d in scenes(frames, fps=1)] == [(0, 0.0), (1, 1.0)]
         assert [s for _, s, _ in scenes(frames, fps=1, emit="all")] == [0, 0, 1, 1]
+
+    def test_time_that_goes_back_holds_no_cut_back(self) -> None:
+        node = made(SceneChange, emit="all")
+        film = [(self.RED, 0), (self.RED, 5), (self.BLUE, 0), (self.BLUE, 1), (self.RED, 2)]
+        out = [node.process(VideoFrame(array, s * 10**9)).metadata["scene"] for array, s in film]
+        assert out == [0, 0, 1, 1, 2]
+        node.flush()
+        film = [(self.BLUE, 50), (self.RED, 60), (self.RED, 1), (self.BLUE, 2)]
+        assert [node.process(VideoFrame(a, s * 10**9)).metadata["scene"] for a, s in film] == [0, 1, 1, 2]
 
     def test_noise_is_no_scene(self) -> None:
         frames = [np.clip(100 + RNG.normal(0, 10, (60, 80, 3)), 0, 255).astype(np.uint8) for _ in range(30)]
@@ -333,6 +384,30 @@ class TestThumbnail:
         sizes = [made(Thumbnail, quality=q).process(picture(200, 200))["bytes"] for q in (1, 50, 100)]
         assert sizes == sorted(sizes)
         assert sizes[0] < sizes[2] / 2
+
+    @pytest.mark.parametrize("pixel_format", FORMATS)
+    def test_png_is_exact(self, pixel_format: str) -> None:
+        frame = picture(17, 19, pixel_format)
+        data = b64decode(made(Thumbnail, format="png").process(frame)["image"].partition(",")[2])
+        with av.open(io.BytesIO(data)) as container:
+            array = next(container.decode(video=0)).to_ndarray(format=pixel_format)
+        assert np.array_equal(array.reshape(frame.array.shape), frame.array)
+
+    @pytest.mark.parametrize("level", [0, 128, 255])
+    @pytest.mark.parametrize("pixel_format", FORMATS)
+    def test_black_and_white_stay_so_in_jpeg(self, pixel_format: str, level: int) -> None:
+        array = np.full((17, 19, FORMATS[pixel_format]), level, np.uint8)
+        told = made(Thumbnail).process(VideoFrame(array, 0, pixel_format))  # type: ignore[arg-type]
+        found = decoded(b64decode(told["image"].partition(",")[2]))
+        assert np.abs(found.astype(int) - level).max() <= 2
+
+    def test_calls_that_overlap_write_a_file_each(self, tmp_path: Path) -> None:
+        manifest = rm.Pipeline("t").add("Thumbnail", params={"path": f"{tmp_path}/{{index}}.jpg"}).to_manifest()
+        changed = manifest.to_dict()
+        changed["nodes"][0] |= {"isolation": "thread", "max_concurrency": 4}
+        told = rm.Executor().execute_with_input(changed, [picture(360, 640) for _ in range(24)]).results
+        assert sorted(t["path"] for t in told) == sorted(f"{tmp_path}/{n}.jpg" for n in range(24))
+        assert {p.stat().st_size for p in tmp_path.iterdir()} == {t["bytes"] for t in told}
 
     def test_a_folder_that_cannot_be_made_is_told_by_the_path(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
