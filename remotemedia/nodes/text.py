@@ -6,6 +6,7 @@ They take `Text` items or plain strings and give the kind that they took; of a `
 from __future__ import annotations
 
 import unicodedata
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from remotemedia._core.media import Text
@@ -16,7 +17,7 @@ from remotemedia.nodes.params import Params
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-JOINER = "\u200d"
+JOINER, NON_JOINER = "\u200d", "\u200c"
 
 
 def text_of(item: object, node: str) -> str:
@@ -34,27 +35,27 @@ def clusters(text: str) -> list[str]:
     An approximation of the grapheme clusters of Unicode's UAX 29, without Hangul syllables in letters and Indic
     conjuncts.
     """
-    found: list[str] = []
+    starts: list[int] = []
     flags = 0  # regional indicators in the last cluster
-    for c in text:
+    before = ""
+    for i, c in enumerate(text):
         point = ord(c)
         is_flag = 0x1F1E6 <= point <= 0x1F1FF
         extends = (
             unicodedata.combining(c)
             or unicodedata.category(c) in ("Mn", "Me", "Mc")
-            or c == JOINER
-            or 0xFE00 <= point <= 0xFE0F
+            or c in (JOINER, NON_JOINER)
             or 0x1F3FB <= point <= 0x1F3FF
-            or (found and found[-1].endswith(JOINER))
+            or 0xE0020 <= point <= 0xE007F  # tags: the flags of regions
+            or before == JOINER
             or (is_flag and flags == 1)
-            or (c == "\n" and found and found[-1] == "\r")
+            or (c == "\n" and before == "\r")
         )
-        if extends and found:
-            found[-1] += c
-        else:
-            found.append(c)
+        if not (extends and starts):
+            starts.append(i)
         flags = flags + 1 if is_flag and flags < 2 and extends else int(is_flag)
-    return found
+        before = c
+    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 
 
 CHANGES: dict[str, Callable[[str], str]] = {
@@ -119,11 +120,11 @@ class TextProcessor(NodeExecutor):
 ENDERS = ".!?…"
 WIDE_ENDERS = "。！？"
 CLOSERS = "\"'”’»)]}」』）】"
-MOST_CLOSERS, MOST_SPACE = 4, 8
-LOOK_AHEAD = 1 + MOST_CLOSERS + MOST_SPACE + 1
+MOST_ENDERS, MOST_CLOSERS, MOST_SPACE = 8, 4, 8  # what is looked at, so that no run of them is waited for without end
 ABBREVIATIONS = frozenset(
-    ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "no", "fig", "approx", "e.g", "i.e", "cf", "al", "z.b", "d.h")
+    ("mr", "mrs", "ms", "dr", "prof", "st", "vs", "approx", "e.g", "i.e", "cf", "al", "z.b", "d.h")
 )
+BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "fig", "figs", "vol", "pp"))
 WAIT = -1
 
 
@@ -132,8 +133,9 @@ class TextCollector(NodeExecutor):
 
     Takes `Text` and strings; emits a sentence, of the kind of the piece that it begins in and with its time and
     metadata, once the text behind it shows that it has ended. A sentence ends at ``. ! ? …`` with quotes or brackets
-    behind it, if white space follows, and at ``。！？`` at once; a single full stop ends none behind a common
-    abbreviation or an initial, or where a small letter follows. An empty line ends one too. A flush gives the rest.
+    behind it, if white space follows, and at ``。！？`` without; a single full stop ends none behind a common
+    abbreviation, an initial, or the number of an item of a list, or where a small letter follows. An empty line ends
+    one too. A flush gives the rest.
 
     How the text was cut into pieces makes no difference to the sentences.
     """
@@ -155,6 +157,8 @@ class TextCollector(NodeExecutor):
     def process(self, item: str | Text) -> list[str | Text]:
         """Return the sentences that have ended with this piece."""
         text = text_of(item, "TextCollector")
+        if not text:
+            return []
         if self._held and self._separator:
             text = self._separator + text
         self._starts.append((len(self._held), item))
@@ -189,18 +193,14 @@ class TextCollector(NodeExecutor):
         while position < len(held):
             if position >= most:
                 return self._cut(begin, most)
-            if not at_end and len(held) - position < LOOK_AHEAD:
-                break
-            end = _end_at(held, position, begin)
+            end = _end_at(held, position, begin, at_end)
+            if end == WAIT:
+                return WAIT
             if end:
                 return min(end, most)
             position += 1
             self._looked = position
-        if not at_end:
-            return WAIT
-        if len(held) > most:
-            return self._cut(begin, most)
-        return len(held) if begin < len(held) else WAIT
+        return len(held) if at_end and begin < len(held) else WAIT
 
     def _cut(self, begin: int, most: int) -> int:
         """Return where to cut a sentence that is too long: behind the last white space, if there is any."""
@@ -229,34 +229,61 @@ class TextCollector(NodeExecutor):
         self._starts = shifted[last:] if self._held else []
 
 
-def _end_at(text: str, position: int, begin: int) -> int:
-    """Return where a sentence ends whose last letter is at `position`; 0 if none does."""
+def _end_at(text: str, position: int, begin: int, at_end: bool) -> int:
+    """Return where a sentence ends whose last letter is at `position`; 0 if none does; WAIT if more text must tell.
+
+    What it looks at is the sentence, from `begin` on, and what comes behind it; never what was before, which may be
+    gone by then.
+    """
     c = text[position]
-    if c == "\n" and text[position + 1 : position + 2] == "\n":
-        return position + 2
+    if c == "\n":
+        return _behind_empty_line(text, position, at_end)
     if c in WIDE_ENDERS:
-        return _behind_closers(text, position + 1)
-    if c not in ENDERS or text[position + 1 : position + 2] in tuple(ENDERS):  # "...": the last of them counts
+        end = _behind(text, position, ENDERS + WIDE_ENDERS, MOST_ENDERS)
+        end = _behind(text, end, CLOSERS, MOST_CLOSERS)
+        return end if end < len(text) or at_end else WAIT
+    if c not in ENDERS:
         return 0
-    end = _behind_closers(text, position + 1)
-    space = end
-    while space < len(text) and space < end + MOST_SPACE and text[space].isspace():
-        space += 1
-    if space == end:
-        return end if end == len(text) else 0
-    is_single = c == "." and (position == 0 or text[position - 1] not in ENDERS)
-    if is_single and end == position + 1:
-        if space < len(text) and text[space].islower():
-            return 0
-        words = text[max(begin, position - 12) : position].split()
-        word = words[-1].lstrip("(\"'“‘«[").lower() if words else ""
-        if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i"):
-            return 0
+    end = _behind(text, position + 1, CLOSERS, MOST_CLOSERS)
+    if end == len(text):
+        return end if at_end else WAIT
+    if text[position + 1] in ENDERS + WIDE_ENDERS or not text[end].isspace():  # of "..." the last one counts
+        return 0
+    if c == "." and end == position + 1 and (position == begin or text[position - 1] not in ENDERS):
+        return _end_at_full_stop(text, position, begin, at_end)
     return end
 
 
-def _behind_closers(text: str, position: int) -> int:
-    most = position + MOST_CLOSERS
-    while position < len(text) and position < most and text[position] in CLOSERS:
+def _end_at_full_stop(text: str, position: int, begin: int, at_end: bool) -> int:
+    """Return where a sentence ends that has a single full stop at `position`, and white space behind it."""
+    words = text[max(begin, position - 12) : position].split()
+    word = words[-1] if words else ""
+    line = text[max(begin, position - len(word) - MOST_SPACE) : position - len(word)]
+    if word.isdecimal() and len(word) <= 3 and (not line or line.rstrip(" \t").endswith("\n")):
+        return 0  # the number of an item of a list
+    word = word.lstrip("(\"'“‘«[").lower()
+    if word in ABBREVIATIONS or (len(word) == 1 and word.isalpha() and word != "i"):
+        return 0
+    behind = position + 1
+    while behind < len(text) and behind <= position + MOST_SPACE and text[behind].isspace():
+        behind += 1
+    if behind == len(text):
+        return position + 1 if at_end else WAIT
+    goes_on = text[behind].islower() or (word in BEFORE_NUMBERS and text[behind].isdecimal())
+    return 0 if goes_on else position + 1
+
+
+def _behind_empty_line(text: str, position: int, at_end: bool) -> int:
+    """Return where the empty line ends that follows a line's end; 0 if it is not empty."""
+    end = _behind(text, position + 1, " \t\r", MOST_SPACE)
+    if end == len(text):
+        return 0 if at_end else WAIT
+    return end + 1 if text[end] == "\n" else 0
+
+
+def _behind(text: str, position: int, run: str, most: int) -> int:
+    """Return where a run of such characters, of `most` at most, is over."""
+    most += position
+    while position < len(text) and position < most and text[position] in run:
         position += 1
     return position

@@ -48,7 +48,8 @@ class TestTextProcessor:
         assert processed(text, operation) == expected
 
     def test_what_a_reader_sees_as_one_character_stays_whole(self) -> None:
-        whole = ["e\u0301", "👨\u200d👩\u200d👧", "🇩🇪", "🇫🇷", "👍🏽", "❤\ufe0f", "x"]
+        whole = ["e\u0301", "👨\u200d👩\u200d👧", "🇩🇪", "🇫🇷", "👍🏽", "❤\ufe0f", "1\ufe0f\u20e3", "a\u200c", "x"]
+        whole.append("🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f")
         assert clusters("".join(whole)) == whole
         assert processed("".join(whole), "reverse") == "".join(whole[::-1])
         assert processed("".join(whole), "char_count") == len(whole)
@@ -128,6 +129,14 @@ class TestTextCollector:
             ("(He left.) She stayed.", ["(He left.)", "She stayed."]),
             ("So do I. Yes.", ["So do I.", "Yes."]),
             ("www.example.org is a site. Go.", ["www.example.org is a site.", "Go."]),
+            ("Did you? No. I did not.", ["Did you?", "No.", "I did not."]),
+            ("See No. 5 and Fig. 3 now. Go.", ["See No. 5 and Fig. 3 now.", "Go."]),
+            ("Cups, pots etc. Then tea.", ["Cups, pots etc.", "Then tea."]),
+            ("1. Buy milk.\n 22. Get bread. Go.", ["1. Buy milk.", "22. Get bread.", "Go."]),
+            ("How many? 5. Then 6.", ["How many?", "5.", "Then 6."]),
+            ("He came in 2024. Then he left.", ["He came in 2024.", "Then he left."]),
+            ("好！！你？！真的。。。好", ["好！！", "你？！", "真的。。。", "好"]),
+            ("A line\r\n\r\nB\n \t\nC\nD", ["A line", "B", "C\nD"]),
             ("   ", []),
             ("", []),
         ],
@@ -139,15 +148,31 @@ class TestTextCollector:
     def test_a_sentence_comes_as_soon_as_the_text_behind_it_tells(self) -> None:
         node = made(TextCollector)
         out = [node.process(piece) for piece in ("Good mor", "ning. ", "How are you today, ", "my friend? And")]
-        assert out == [[], [], ["Good morning."], []]
-        assert node.process("then what followed")[0] == "How are you today, my friend?"
+        assert out == [[], [], ["Good morning."], ["How are you today, my friend?"]]
+        assert node.process("then what followed") == []
         assert node.flush() == ["Andthen what followed"]
         assert node.flush() == []
 
+    @pytest.mark.parametrize(
+        ("pieces", "at"),
+        [
+            (["Go!", " "], 1),
+            (["Go.", " ", "N"], 2),
+            (["走。", "你"], 1),
+            (["Wait...", " "], 1),
+            (["Yes\n", "\n"], 1),
+            (["He said: “go.", "”", " "], 2),
+            (["It is 3.", "5 km.", " ", " ", "T"], 4),
+        ],
+    )
+    def test_no_piece_is_waited_for_that_is_not_needed(self, pieces: list[str], at: int) -> None:
+        node = made(TextCollector)
+        assert [bool(node.process(piece)) for piece in pieces] == [n == at for n in range(len(pieces))]
+
     @given(
-        st.lists(st.sampled_from([*"ab. !?…\n\"')。」", "Dr", "e.g", "Go", "  ", "...", "I"]), max_size=60),
+        st.lists(st.sampled_from([*"ab1. !?…\n\r\"')。！」", "Dr", "No", "e.g", "Go", "  ", "...", "I"]), max_size=60),
         st.lists(st.integers(0, 80), max_size=12),
-        st.sampled_from([3, 10, 1000]),
+        st.sampled_from([1, 2, 3, 5, 10, 1000]),
     )
     def test_how_the_text_was_cut_makes_no_difference(self, parts: list[str], cuts: list[int], most: int) -> None:
         text = "".join(parts)
@@ -186,6 +211,24 @@ class TestTextCollector:
             node.process("word ")
         assert len(node._held) < 300
         assert len(node._starts) < 100
+
+    def test_a_cut_that_parts_full_stops_is_as_if_they_came_alone(self) -> None:
+        text = "b\nbX.!!.\nb! a..b..!!a"
+        assert collected(list(text), max_chars=5) == collected([text], max_chars=5)
+
+    def test_empty_pieces_take_no_room_and_no_separator(self) -> None:
+        node = made(TextCollector, separator="-")
+        for piece in ["One", *[""] * 1000, "two"]:
+            node.process(piece)
+        assert len(node._starts) == 2
+        assert node.flush() == ["One-two"]
+
+    def test_a_run_without_an_end_is_not_waited_for(self) -> None:
+        for run in ("。", "。」", "\n", "! "):
+            node = made(TextCollector, max_chars=50)
+            for _ in range(500):
+                node.process(run)
+            assert len(node._held) < 100
 
     def test_over_both_engines_in_a_session_that_goes_on(self, engine: str) -> None:
         manifest = rm.Pipeline("t").add("TextCollector").add("TextProcessor", params={"operations": ["uppercase"]})
