@@ -82,6 +82,9 @@ def overlap_fault(
     asked = getattr(innermost(node), "max_concurrency", None)
     if asked is not None and (type(asked) is not int or asked < 1):
         return ManifestIssue(path, f"{name}: its class says max_concurrency = {asked!r}; an integer from 1 is due")
+    if getattr(innermost(node), "keeps_state", False) and most_calls(spec, node) > 1:
+        what = f"{name} keeps state from item to item (keeps_state), so its calls cannot overlap"
+        return ManifestIssue(f"{path}.max_concurrency", f"{what}; leave it out")
     if spec.isolation == "thread":
         if traits.produces:
             return ManifestIssue(f"{path}.isolation", f"{name} is a producer, which no thread runs; leave it out")

@@ -85,6 +85,8 @@ class Frames(NodeExecutor):
     has the metadata of the item that it ends in.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "frame_ms": "length of a frame, in ms; rounded to whole samples (default 30)",
         "rate_hz": "sample rate of the input, in Hz; needed for bare arrays (default: what the frames say)",

@@ -33,6 +33,8 @@ class Chunker(NodeExecutor):
     it holds samples that were in no chunk yet, is given short, filled up with zeros, or dropped: see `end`.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "samples": "length of a chunk, in samples of each channel; this or 'chunk_ms'",
         "chunk_ms": "length of a chunk, in ms; rounded to whole samples of each recording",

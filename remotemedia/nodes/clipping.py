@@ -32,6 +32,8 @@ class ClippingDetector(NodeExecutor):
     rounded to 1 us. A frame with NaN is a ValueError, and counts as not having come.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "threshold": "the least magnitude that is clipped, full scale 1 (default 0.9999, as 32767 / 32768 is clipped)",
         "min_run": "the least number of such samples in a row (default 3)",

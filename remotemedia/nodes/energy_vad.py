@@ -31,6 +31,8 @@ class EnergyVAD(Detector):
     floor is sought anew.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "frame_ms": "length of a window, in ms; rounded to whole samples (default 30)",
         **ACTIVITY_PARAMS,

@@ -45,6 +45,8 @@ class LogMelSpectrogram(NodeExecutor):
     Power below 1e-10 counts as that: -100 dB, or -23.03 in natural logarithm.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "n_fft": "length of the window and of the FFT, in samples (default 400, 25 ms of 16 kHz)",
         "hop": "samples from one column to the next (default 160)",

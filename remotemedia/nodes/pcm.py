@@ -143,6 +143,8 @@ class PcmWriter(NodeExecutor):
     which the file's own takes the place of at the flush; then it emits ``{"path": …, "duration_s": …, "bytes": …}``.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "path": "the file; '-' is standard output (default '-')",
     }

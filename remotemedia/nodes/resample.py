@@ -40,6 +40,8 @@ class Resample(NodeExecutor):
     libsoxr, by R. Sykes; ``HQ`` is its 20-bit setting, ``VHQ`` 28-bit, ``QQ`` cubic interpolation.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "sample_rate": "the rate that goes out, in Hz (required)",
         "quality": "'QQ', 'LQ', 'MQ', 'HQ' or 'VHQ', from quick to very high (default 'HQ')",

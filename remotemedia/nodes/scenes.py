@@ -32,6 +32,8 @@ class SceneChange(NodeExecutor):
     It sees hard cuts. What fades over many pictures it does not see, and a flash is a cut to it.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "threshold": "the least difference of a cut, 0…1 (default 0.15)",
         "min_gap_ms": "the least length of a scene, in ms (default 300)",

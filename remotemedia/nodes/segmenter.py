@@ -46,6 +46,8 @@ class SpeechSegmenter(NodeExecutor):
     rate or number of channels, a segment: one that is open then ends with its last window of voice.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "threshold": "the probability with which speech begins, 0 to 1 (default: the detector's own, or 0.5)",
         "hysteresis": "how far it may fall below that within speech, and has to exceed it at the end (default 0.15)",

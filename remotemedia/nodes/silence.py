@@ -33,6 +33,8 @@ class SilenceDetector(NodeExecutor):
     The rule is that of FFmpeg's ``silencedetect``; a single click ends a silence.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "threshold_dbfs": "samples up to this level are silent, in dBFS (default -60)",
         "min_silence_ms": "silences shorter than this are not given, in ms (default 500)",

@@ -39,6 +39,8 @@ class SileroVAD(Detector):
     Its probability falls some windows after the voice ends; `SpeechSegmenter` takes that off the end of a segment.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "threshold": "the probability from which on a window is voiced, 0 to 1 (default 0.5)",
         "hangover_ms": "how long the probability stays up after the voice, in ms (default 64, two windows)",

@@ -73,6 +73,8 @@ class SrtWriter(NodeExecutor):
     of that name as it was. A recording after a flush takes the place of the one before.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "path": "the file to write (required)",
         "text": "what segments without a text show; {index} is their number, from 1 (default 'speech {index}')",

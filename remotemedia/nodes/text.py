@@ -140,6 +140,8 @@ class TextCollector(NodeExecutor):
     How the text was cut into pieces makes no difference to the sentences.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "separator": "what to put between pieces: '' for those of a language model, ' ' for words (default '')",
         "max_chars": "a longer sentence is cut at white space before that, or there, in characters (default 1000)",

@@ -254,6 +254,8 @@ class FrameSampler(NodeExecutor):
     picture kept, as where another video follows, begins anew.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "fps": "pictures to keep per second (required)",
     }

@@ -51,6 +51,8 @@ class VoiceActivity(NodeExecutor):
     floor has passed; voice without 150 ms of pause for longer than that window raises the floor.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = ACTIVITY_PARAMS
 
     def initialize(self, context: NodeContext) -> None:
@@ -169,6 +171,8 @@ class Segments(NodeExecutor):
     in time, or by a flush. Times are rounded to 1 ms; the level is the mean power of the frames, rounded to
     0.1 dB.
     """
+
+    keeps_state = True
 
     PARAMS: ClassVar[Mapping[str, str]] = {
         "min_ms": "segments shorter than this are dropped, in ms (default 100)",

@@ -56,6 +56,8 @@ class WavWriter(NodeExecutor):
     early leaves nothing. Samples beyond full scale saturate; NaN is an error.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "path": "the file; with {index} or {index:03d} in it one for each item, from 0 on (required)",
         "sample_format": "what is written: 'int16', 'int24' or 'int32' (default 'int16')",

@@ -40,6 +40,8 @@ class WebRtcVAD(Detector):
     begins anew.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "aggressiveness": "how much is taken for noise: 0 (least) to 3 (most) (default 2)",
         "frame_ms": "length of a window, in ms: 10, 20 or 30 (default 20)",

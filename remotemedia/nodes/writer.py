@@ -68,6 +68,8 @@ class MediaWriter(NodeExecutor):
     which must rise, and have one size, which H.264 and VP9 want even.
     """
 
+    keeps_state = True
+
     PARAMS: ClassVar[Mapping[str, str]] = {
         "path": "the file; its extension says what kind (required)",
         "streams": "'audio', 'video' or 'both'; 'auto': of the kind of the first item (default 'auto')",
