@@ -104,6 +104,8 @@ class Frames(NodeExecutor):
     def process(self, item: AudioFrame | Samples) -> Iterator[AudioFrame]:
         """Emit the frames that are complete with this item."""
         frame = self._frame_of(item)
+        if not frame.sample_count:  # nothing, whatever its time
+            return
         if frame.channels > 1:
             frame = frame.replace(samples=mono_of(frame.samples.T))
         if self._cutter is None:

@@ -64,11 +64,11 @@ class Chunker(NodeExecutor):
     def process(self, item: AudioFrame) -> list[AudioFrame]:
         """Return the chunks that are complete with this frame."""
         frame = frame_of(item, "Chunker")
+        if not frame.sample_count:  # nothing, whatever its time
+            return []
         cutter, left = self._cutter, []
         if cutter is None or not cutter.takes(frame):
             left = self.flush()
-            if not frame.sample_count:
-                return left
             size, hop = self._lengths(frame.sample_rate)
             cutter = self._cutter = Cutter(frame, size, hop)
         return left + cutter.add(frame)

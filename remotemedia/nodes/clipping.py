@@ -42,13 +42,15 @@ class ClippingDetector(NodeExecutor):
     def initialize(self, context: NodeContext) -> None:
         """Read the params."""
         params = Params(context, self.PARAMS)
-        self._threshold = params.number("threshold", 0.9999, above=0)
+        self._threshold = params.number("threshold", 0.9999, above=0, most=1e9)
         self._min_run = params.whole("min_run") or 3
         self._stretch: Stretch | None = None
 
     def process(self, item: AudioFrame) -> Iterator[Clip]:
         """Emit the runs that ended with this frame."""
         frame = frame_of(item, "ClippingDetector")
+        if not frame.sample_count:  # nothing, whatever its time
+            return
         refuse_nan(frame.samples)
         if self._stretch is None or not self._stretch.goes_on(frame):
             yield from self.flush()
@@ -69,8 +71,6 @@ class ClippingDetector(NodeExecutor):
 
     def _ended(self, frame: AudioFrame, begin: int) -> list[Run]:
         samples = frame.samples
-        if not frame.sample_count:
-            return []
         # of int16 the magnitude is a whole number, and no array of floats is made
         least = math.ceil(self._threshold * (INT16_SCALE - 1)) if samples.dtype == INT16 else self._threshold
         if not self._open and samples.max() < least and samples.min() > -least:

@@ -84,6 +84,8 @@ class LogMelSpectrogram(NodeExecutor):
     def process(self, item: AudioFrame) -> Iterator[dict[str, Any]]:
         """Emit the columns that are complete with this frame."""
         frame = frame_of(item, "LogMelSpectrogram")
+        if not frame.sample_count:  # nothing, whatever its time
+            return
         mono = mono_of(frame.samples.T)
         if mono.dtype == INT16:
             mono = np.multiply(mono, 1 / INT16_SCALE, dtype=np.float32)

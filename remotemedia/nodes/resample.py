@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
+MAX_FACTOR = 1024
+"""Between the rates: from about 100 000 on libsoxr hangs or crashes, and audio has no such rates."""
 
 
 class Resample(NodeExecutor):
@@ -33,7 +35,9 @@ class Resample(NodeExecutor):
     nothing; a flush gives the rest. Each frame that goes out has the metadata of the one that came in last.
 
     A recording ends, and the tail of it is given, also where the rate, the type or the number of channels changes, and
-    where a frame does not follow the one before it within 1 ms.
+    where a frame does not follow the one before it within 1 ms. An empty frame is nothing, whatever its time. A frame
+    with NaN or infinity, or of a rate more than 1024 times higher or lower, is a ValueError, and counts as not having
+    come.
 
     Notes
     -----
@@ -67,17 +71,17 @@ class Resample(NodeExecutor):
     def process(self, item: AudioFrame) -> list[AudioFrame]:
         """Return what is ready with this frame, behind the tail of another recording if that ended with it."""
         frame = frame_of(item, "Resample")
-        stream, tail = self._stream, []
-        if stream is not None and not stream.takes(frame):
-            tail, stream = self.flush(), None
-        if frame.sample_rate == self._rate:
-            return [*tail, frame]
         if not frame.sample_count:
-            return tail
+            return [frame] if frame.sample_rate == self._rate else []
+        if frame.sample_rate == self._rate:
+            return [*self.flush(), frame]
         refuse_infinite(frame, "the filter would spread it")
-        if stream is None:
-            stream = self._stream = _Stream(frame, self._rate, self._quality)
-        return tail + stream.add(frame)
+        stream = self._stream
+        if stream is not None and stream.takes(frame):
+            return stream.add(frame)
+        following = _Stream(frame, self._rate, self._quality)  # before the flush: if it is refused, no tail is lost
+        tail, self._stream = self.flush(), following
+        return tail + following.add(frame)
 
     def flush(self) -> list[AudioFrame]:
         """Return the tail."""
@@ -93,6 +97,9 @@ class _Stream:
     """One recording on its way through the resampler."""
 
     def __init__(self, first: AudioFrame, rate: int, quality: str) -> None:
+        if max(first.sample_rate, rate) > MAX_FACTOR * min(first.sample_rate, rate):
+            rates = f"{first.sample_rate} and {rate} Hz"
+            raise ValueError(f"the rates are too far apart, {rates}: at most 1 : {MAX_FACTOR}")
         self._kind = first.sample_rate, first.samples.dtype, first.channels
         self._rate = rate
         self._resampler = soxr.ResampleStream(

@@ -44,12 +44,14 @@ class SilenceDetector(NodeExecutor):
         """Read the params."""
         params = Params(context, self.PARAMS)
         self._threshold = 10 ** (params.number("threshold_dbfs", -60.0, least=-1000, most=0) / 20)
-        self._min_ms = params.number("min_silence_ms", 500.0, least=0)
+        self._min_ms = params.number("min_silence_ms", 500.0, least=0, most=1e9)
         self._stretch: Stretch | None = None
 
     def process(self, item: AudioFrame) -> Iterator[Silence]:
         """Emit the silences that ended with this frame."""
         frame = frame_of(item, "SilenceDetector")
+        if not frame.sample_count:  # nothing, whatever its time
+            return
         refuse_nan(frame.samples)
         if self._stretch is None or not self._stretch.goes_on(frame):
             yield from self.flush()

@@ -125,6 +125,16 @@ class TestAnotherRecording:
         frames = self.change(sample_rate=16_000, samples=noise(1, 1600))
         assert [frame.end_ns for frame in frames][-2:] == [100_000_000, 200_000_000]
 
+    @pytest.mark.parametrize("refused", [{"samples": np.full((1, 9), np.nan, np.float32)}, {"sample_rate": 10}])
+    def test_one_that_is_refused_takes_no_tail_with_it(self, direct: Driver, refused):
+        first = rm.AudioFrame(noise(1, 4800), 48_000)
+        wrong, third = first.replace(pts_ns=10**9, **refused), first.replace(pts_ns=2 * 10**9)
+        manifest = chain(node("r", "Resample", sample_rate=16_000))
+        outcome = direct.run(manifest, [first, wrong, third], error_policy="collect")
+        assert [error.item_index for error in outcome.result.errors] == [1]
+        border = [frame.pts_ns for frame in outcome.results].index(2 * 10**9)
+        assert joined(outcome.results[:border]).shape == joined(outcome.results[border:]).shape == (1, 1600)
+
     def test_goes_on_after_a_flush(self, engine):
         executor = rm.Executor(engine=engine)
         manifest = rm.Pipeline("p").add("Resample", params={"sample_rate": 16_000}).to_manifest()
@@ -160,6 +170,18 @@ class TestRefusals:
         samples[1, 50] = wrong
         with pytest.raises(ValueError, match="finite"):
             given_by(resample, [rm.AudioFrame(samples, 48_000)])
+
+    @pytest.mark.parametrize(("rate", "to"), [(1, 768_000), (46, 48_000), (768_000, 700)])
+    @pytest.mark.parametrize("quality", QUALITIES)
+    def test_rates_that_are_too_far_apart(self, rate, to, quality):
+        with pytest.raises(ValueError, match=f"too far apart, {rate} and {to} Hz"):
+            given_by(made(Resample, sample_rate=to, quality=quality), [rm.AudioFrame(noise(1, 9), rate)])
+
+    @pytest.mark.parametrize(("rate", "to"), [(47, 48_000), (750, 768_000), (768_000, 750)])
+    @pytest.mark.parametrize("quality", QUALITIES)
+    def test_but_none_that_audio_has(self, rate, to, quality):
+        found = all_of(made(Resample, sample_rate=to, quality=quality), cut(noise(2, 2048), rate, [9, 1000]))
+        assert joined(found).shape[1] == pytest.approx(2048 * to / rate, abs=1)
 
     def test_large_numbers_are_finite(self):
         samples = np.full((1, 4800), 3e38, np.float32)  # their sum is not

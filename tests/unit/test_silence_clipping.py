@@ -106,7 +106,14 @@ class TestSilence:
         assert detector.flush() == [{"start": 0.0, "end": 0.6}]
 
     @pytest.mark.parametrize(
-        "params", [{"threshold_dbfs": 1}, {"threshold_dbfs": "-60"}, {"min_silence_ms": -1}, {"threshold": -60}]
+        "params",
+        [
+            {"threshold_dbfs": 1},
+            {"threshold_dbfs": "-60"},
+            {"min_silence_ms": -1},
+            {"min_silence_ms": 1e308},
+            {"threshold": -60},
+        ],
     )
     def test_refuses(self, params):
         with pytest.raises(ValueError, match="param"):
@@ -170,7 +177,9 @@ class TestClipping:
         assert detector.flush() == [{"start": 0.009, "end": 0.013, "channel": 0, "count": 4}]
         assert detector.flush() == []
 
-    @pytest.mark.parametrize("params", [{"threshold": 0}, {"min_run": 0}, {"min_run": 1.5}, {"run": 3}])
+    @pytest.mark.parametrize(
+        "params", [{"threshold": 0}, {"threshold": 1e308}, {"min_run": 0}, {"min_run": 1.5}, {"run": 3}]
+    )
     def test_refuses(self, params):
         with pytest.raises(ValueError, match="param"):
             made(ClippingDetector, **params)
